@@ -1,0 +1,151 @@
+// swift-tools-version:6.2
+import PackageDescription
+
+// Two graphs that meet only in BundleFormat and Trust: the device never links the packager.
+//
+// KEDGE_EMBEDDED=1  builds the device graph with Embedded Swift (as the ARM builds do).
+// KEDGE_GRAPH=device leaves the host graph and its packages out.
+let embedded = Context.environment["KEDGE_EMBEDDED"] == "1"
+let deviceOnly = embedded || Context.environment["KEDGE_GRAPH"] == "device"
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+let device: [SwiftSetting] =
+    strict + (embedded ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo"])] : [])
+/// Tests may use unsafe C interoperation freely; everything else stays on.
+let testing: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+func deviceTarget(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: device)
+}
+
+// From the ground up; a target may depend only on those above it.
+var targets: [Target] = [
+    .target(name: "CDevice"),
+    .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
+    .systemLibrary(name: "CInih", pkgConfig: "inih", providers: [.apt(["libinih-dev"])]),
+    deviceTarget("Platform", ["CDevice", "CInih"]),
+    deviceTarget("StrictJSON", ["Platform", "CJansson"]),
+    deviceTarget("BundleFormat", ["Platform", "StrictJSON", "COpenSSL"]),
+    deviceTarget("Trust", ["BundleFormat", "Platform", "StrictJSON", "COpenSSL"]),
+    deviceTarget("Payload", ["BundleFormat", "Trust", "Platform", "CZstd"]),
+    deviceTarget("Transfer", ["BundleFormat", "Platform", "CCurl"]),
+    deviceTarget("Slots", ["BundleFormat", "Payload", "Platform"]),
+    deviceTarget("BootControl", ["BundleFormat", "Platform"]),
+    deviceTarget(
+        "UpdateEngine",
+        ["BootControl", "BundleFormat", "Payload", "Platform", "Slots", "StrictJSON", "Transfer", "Trust"]),
+    deviceTarget("DeviceTwin", ["BundleFormat", "Platform", "StrictJSON", "UpdateEngine"]),
+    deviceTarget(
+        "DeviceService",
+        [
+            "BootControl", "BundleFormat", "DeviceTwin", "Payload", "Platform", "Slots", "StrictJSON", "Transfer",
+            "Trust", "UpdateEngine",
+        ]),
+    .executableTarget(name: "kedged", dependencies: ["DeviceService"], swiftSettings: device),
+]
+var dependencies: [Package.Dependency] = []
+var products: [Product] = [.executable(name: "kedged", targets: ["kedged"])]
+
+if !deviceOnly {
+    dependencies = [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
+    ]
+    products.append(.executable(name: "kedge", targets: ["kedge"]))
+    targets += [
+        .target(
+            name: "Signing",
+            dependencies: ["BundleFormat", "COpenSSL", "Platform", "StrictJSON", "Trust"],
+            swiftSettings: strict),
+        .target(
+            name: "Packaging",
+            dependencies: [
+                "BundleFormat", "COpenSSL", "CZstd", "Payload", "Platform", "Signing", "StrictJSON", "Transfer",
+                "Trust", .product(name: "TOMLKit", package: "TOMLKit"),
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "FactoryImage",
+            dependencies: [
+                "BootControl", "BundleFormat", "Packaging", "Platform", "Slots", "StrictJSON", "Trust",
+                .product(name: "Subprocess", package: "swift-subprocess"),
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "Simulation",
+            dependencies: [
+                "BootControl", "BundleFormat", "FactoryImage", "Platform", "StrictJSON",
+                .product(name: "Subprocess", package: "swift-subprocess"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "kedge",
+            dependencies: [
+                "BundleFormat", "FactoryImage", "Packaging", "Platform", "Signing", "Simulation", "StrictJSON",
+                "Trust", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+    ]
+}
+
+func testTarget(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    let names = ["BundleFormat", "Platform", "StrictJSON"].filter { $0 != name } + [name]
+    return .testTarget(
+        name: name + "Tests", dependencies: names.map { .byName(name: $0) } + dependencies,
+        swiftSettings: testing)
+}
+
+if !embedded {
+    targets += [
+        testTarget("Platform"),
+        testTarget("StrictJSON"),
+        testTarget("BundleFormat"),
+        testTarget("Trust", ["COpenSSL"]),
+        testTarget("Payload", ["Trust"]),
+        testTarget("Transfer"),
+        testTarget("Slots", ["Payload"]),
+        testTarget("BootControl"),
+        testTarget("UpdateEngine", ["BootControl", "Payload", "Slots", "Transfer", "Trust"]),
+        testTarget("DeviceTwin", ["UpdateEngine"]),
+        testTarget("DeviceService", ["BootControl", "UpdateEngine"]),
+    ]
+}
+if !deviceOnly {
+    targets += [
+        testTarget("Signing", ["Trust"]),
+        testTarget("Packaging", ["Signing", "Trust"]),
+        testTarget("FactoryImage", ["BootControl", "Slots"]),
+        testTarget("Simulation", ["BootControl", "FactoryImage"]),
+        // Whole commands, as their users run them: the built kedge and kedged, real images, real servers.
+        .testTarget(
+            name: "CommandTests",
+            dependencies: ["kedge", "kedged", "BootControl", "BundleFormat", "Platform", "StrictJSON"],
+            swiftSettings: testing),
+    ]
+}
+
+let package = Package(
+    name: "kedge",
+    products: products,
+    dependencies: dependencies,
+    targets: targets,
+    cxxLanguageStandard: .cxx17
+)

@@ -1,0 +1,52 @@
+public import Platform
+
+/// Where a boot record lives. Always redundant: two copies, the older one is overwritten, and every write is
+/// flushed and read back.
+public protocol BootHome: AnyObject, Sendable {
+    /// The home's name in messages.
+    var displayName: String { get }
+
+    /// The newest whole copy. One damaged copy is survived; none left is `BootError.noRecord`.
+    func load() throws(BootError) -> BootRecord
+
+    /// Writes `record` with the next revision over the older copy, flushes, reads back, and returns it as written.
+    /// After an error the newest whole copy is still the former record, or already this one.
+    func store(_ record: BootRecord) throws(BootError) -> BootRecord
+}
+
+/// Why the boot record cannot be used.
+public enum BootError: StableError, Equatable, Sendable {
+    /// No copy is whole.
+    case noRecord(home: String)
+    /// What was written does not come back.
+    case readBackMismatch(home: String)
+    /// A value that the home cannot hold.
+    case invalid(home: String, why: String)
+    case system(home: String, SystemError)
+
+    public var code: String {
+        switch self {
+        case .noRecord: "boot.no-record"
+        case .readBackMismatch: "boot.read-back"
+        case .invalid: "boot.invalid"
+        case .system: "boot.io"
+        }
+    }
+    public var category: ErrorCategory { .boot }
+    public var context: String {
+        switch self {
+        case .noRecord(let home): "\(home) has no whole copy of the boot record"
+        case .readBackMismatch(let home): "\(home) does not give back the boot record that was written"
+        case .invalid(let home, let why): "\(home): \(why)"
+        case .system(let home, let error): "\(home): \(error.context)"
+        }
+    }
+    public var remedy: String {
+        switch self {
+        case .noRecord: "Check the paths and offsets in [boot]; a factory image brings the first record"
+        case .readBackMismatch: "The medium is failing: replace it"
+        case .invalid: "Correct the [boot] section of device.ini"
+        case .system(_, let error): error.remedy
+        }
+    }
+}

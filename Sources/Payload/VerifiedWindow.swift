@@ -1,0 +1,25 @@
+public import BundleFormat
+public import Platform
+
+/// Plain bytes of one window whose digest was just found right. Only `WindowDecoder` makes one, and only one of
+/// these can be written to a slot; it is gone after the write.
+public struct VerifiedWindow: ~Copyable {
+    /// Which component's image.
+    public let component: Identifier
+    /// Number of the window.
+    public let index: Int
+    /// Where it starts in the image, bytes.
+    public let offset: UInt64
+    /// Plain bytes.
+    public let length: Int
+    /// The memory that holds them; may be longer. Zero behind `length` up to the next multiple of 4096.
+    public let buffer: AlignedBuffer
+
+    init(component: Identifier, index: Int, offset: UInt64, length: Int, buffer: AlignedBuffer) {
+        self.component = component
+        self.index = index
+        self.offset = offset
+        self.length = length
+        self.buffer = buffer
+    }
+}

@@ -1,0 +1,31 @@
+/// Where a bundle's bytes come from. The identity of the bundle is its manifest, never the place.
+///
+/// One thread uses a source at a time; `cancel()` may come from any thread.
+public protocol BundleSource: AnyObject, Sendable {
+    /// The place for messages: no credentials and no query string.
+    var displayName: String { get }
+
+    /// Bytes of the whole bundle; nil until the first read told it.
+    var totalLength: UInt64? { get }
+
+    /// Body bytes taken from the source since it was made, wasted ones included.
+    var bytesReceived: UInt64 { get }
+
+    /// Delivers exactly the bytes of `range`, in order and each once, in pieces of any size; goes on behind the last
+    /// delivered byte after a broken connection. `deliver` may block (that is the back-pressure); what it throws
+    /// ends the read and is thrown on.
+    ///
+    /// An empty range delivers nothing. A range behind the end is `TransferError.outOfRange`.
+    func read(
+        _ range: Range<UInt64>, deliver: (RawSpan) throws(TransferError) -> Void
+    ) throws(TransferError)
+
+    /// Reads what there is of `range`, which may reach behind the end: how a device asks for a bundle's head
+    /// before it knows how long the bundle is.
+    func readAvailable(
+        _ range: Range<UInt64>, deliver: (RawSpan) throws(TransferError) -> Void
+    ) throws(TransferError)
+
+    /// Ends a running read, and every later one, with `TransferError.canceled`.
+    func cancel()
+}
