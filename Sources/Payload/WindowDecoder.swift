@@ -1,0 +1,97 @@
+internal import BundleFormat
+internal import CZstd
+public import Platform
+public import Trust
+
+/// Turns stored windows into verified plain windows. One thread uses one decoder.
+///
+/// Memory: one zstd context, about 160 KiB; windows are single frames decoded in one step, so zstd keeps no window
+/// of its own.
+@safe public final class WindowDecoder: @unchecked Sendable {
+    private let context: OpaquePointer
+
+    /// Makes the zstd context.
+    public init() throws(PayloadError) {
+        guard let context = unsafe ZSTD_createDCtx() else { throw .noMemory }
+        unsafe self.context = context
+    }
+
+    deinit { _ = unsafe ZSTD_freeDCtx(context) }
+
+    /// Decodes a window and checks its plain digest.
+    ///
+    /// The plain bytes come to lie in `scratch`, or stay in the stored window's own buffer when nothing had to be
+    /// decoded; the result's `buffer` tells. Either must hold the window rounded up to 4096 bytes.
+    public func decode(
+        _ stored: consuming StoredWindow, scratch: AlignedBuffer
+    ) throws(PayloadError) -> VerifiedWindow {
+        let table = stored.table
+        let index = stored.index
+        let entry = table.table.windows[index]
+        let plain = table.table.plainLength(of: index)
+        let padded = (plain + AlignedBuffer.alignment - 1) / AlignedBuffer.alignment * AlignedBuffer.alignment
+        let target = entry.codec == .stored ? stored.buffer : scratch
+        precondition(padded <= target.capacity, "a window buffer is too small")
+        switch entry.codec {
+        case .zero:
+            target.zero(from: 0, to: plain)
+        case .stored:
+            // The stored digest is the plain digest (the chunk table's rule), and it was just checked.
+            break
+        case .zstd:
+            try decompress(stored.buffer, stored.length, into: target, plain, table.component.id, index)
+            if SHA256.digest(of: target.bytes.extracting(0..<plain)) != entry.plainDigest {
+                throw .plainDigest(component: table.component.id, window: index)
+            }
+        }
+        target.zero(from: plain, to: padded)
+        return VerifiedWindow(
+            component: table.component.id, index: index, offset: table.table.plainOffset(of: index), length: plain,
+            buffer: target)
+    }
+
+    private func decompress(
+        _ source: AlignedBuffer, _ length: Int, into target: AlignedBuffer, _ plain: Int, _ id: Identifier,
+        _ index: Int
+    ) throws(PayloadError) {
+        let frame = source.bytes.extracting(0..<length)
+        let claimed = unsafe frame.withUnsafeBytes { unsafe ZSTD_getFrameContentSize($0.baseAddress, $0.count) }
+        if claimed != UInt64(plain) {
+            throw .undecodable(component: id, window: index, why: "its frame has another content size")
+        }
+        // One frame and nothing behind it: skippable or second frames have no place here.
+        let extent = unsafe frame.withUnsafeBytes {
+            unsafe ZSTD_findFrameCompressedSize($0.baseAddress, $0.count)
+        }
+        if extent != length { throw .undecodable(component: id, window: index, why: "it is not one zstd frame") }
+        let dictionary = unsafe frame.withUnsafeBytes { unsafe ZSTD_getDictID_fromFrame($0.baseAddress, $0.count) }
+        if dictionary != 0 { throw .undecodable(component: id, window: index, why: "it asks for a dictionary") }
+        let written = target.withMutableBytes { bytes in
+            unsafe bytes.withUnsafeMutableBytes { output in
+                unsafe frame.withUnsafeBytes { input in
+                    unsafe ZSTD_decompressDCtx(context, output.baseAddress, plain, input.baseAddress, input.count)
+                }
+            }
+        }
+        if ZSTD_isError(written) != 0 || written != plain {
+            throw .undecodable(component: id, window: index, why: "zstd cannot decode it")
+        }
+    }
+}
+
+/// Whether bytes that are on a medium are those of the release.
+@frozen public enum WindowComparison: Sendable {
+    /// They are: nothing has to be fetched or written.
+    case holds
+    /// They are not, or nobody can tell.
+    case differs
+}
+
+extension VerifiedChunkTable {
+    /// Compares `count` bytes read from a medium with the plain digest of a window.
+    public func compare(_ buffer: AlignedBuffer, count: Int, index: Int) -> WindowComparison {
+        let entry = table.windows[index]
+        guard count == table.plainLength(of: index) else { return .differs }
+        return SHA256.digest(of: buffer.bytes.extracting(0..<count)) == entry.plainDigest ? .holds : .differs
+    }
+}
