@@ -22,6 +22,10 @@ public enum BootError: StableError, Equatable, Sendable {
     case readBackMismatch(home: String)
     /// A value that the home cannot hold.
     case invalid(home: String, why: String)
+    /// The record and the variables that stand beside it need more room than there is.
+    case full(home: String, needed: UInt64, capacity: UInt64)
+    /// The kernel command line does not say which slot set runs.
+    case noRunningSlot(home: String)
     case system(home: String, SystemError)
 
     public var code: String {
@@ -29,6 +33,8 @@ public enum BootError: StableError, Equatable, Sendable {
         case .noRecord: "boot.no-record"
         case .readBackMismatch: "boot.read-back"
         case .invalid: "boot.invalid"
+        case .full: "boot.environment-full"
+        case .noRunningSlot: "boot.no-running-slot"
         case .system: "boot.io"
         }
     }
@@ -38,6 +44,8 @@ public enum BootError: StableError, Equatable, Sendable {
         case .noRecord(let home): "\(home) has no whole copy of the boot record"
         case .readBackMismatch(let home): "\(home) does not give back the boot record that was written"
         case .invalid(let home, let why): "\(home): \(why)"
+        case .full(let home, let needed, let capacity): "\(home) has \(capacity) bytes, \(needed) are needed"
+        case .noRunningSlot(let home): "\(home) has no word kedge.slot=a or kedge.slot=b"
         case .system(let home, let error): "\(home): \(error.context)"
         }
     }
@@ -45,7 +53,9 @@ public enum BootError: StableError, Equatable, Sendable {
         switch self {
         case .noRecord: "Check the paths and offsets in [boot]; a factory image brings the first record"
         case .readBackMismatch: "The medium is failing: replace it"
-        case .invalid: "Correct the [boot] section of device.ini"
+        case .invalid: "Correct the [boot] section of device.ini, or what was written there by hand"
+        case .full: "Enlarge the environment (CONFIG_ENV_SIZE) or remove variables that the board does not need"
+        case .noRunningSlot: "Let the boot script put kedge.slot=${kedge_active} on the kernel command line"
         case .system(_, let error): error.remedy
         }
     }

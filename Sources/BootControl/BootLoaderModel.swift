@@ -24,3 +24,13 @@ public enum BootLoaderModel {
         return Choice(slot: next.active, write: next)
     }
 }
+
+extension BootLoaderModel {
+    /// One start, as a simulated boot loader does it: the newest record decides, and what must be written is stored
+    /// before the slot set is given back. A count that cannot be stored starts nothing.
+    public static func start(from home: any BootHome) throws(BootError) -> SlotSet {
+        let choice = choose(try home.load())
+        guard let next = choice.write else { return choice.slot }
+        return try home.store(next).active
+    }
+}
