@@ -14,8 +14,12 @@ public protocol Slot: AnyObject, Sendable {
     /// has the space. Idempotent, leaves nothing open.
     func check(_ component: Component) throws(SlotError)
 
-    /// Opens for writing this component.
+    /// Opens for writing this component. Changes nothing that is already there.
     func open(_ component: Component) throws(SlotError)
+
+    /// Opens only for reading a component that is installed here, for measuring the running slot: works while the
+    /// slot is mounted or running, and never writes. A store reads the published blob.
+    func openForReading(_ component: Component) throws(SlotError)
 
     /// Whether the whole component is already here, found by hashing what is on the medium. Cheap when the answer is
     /// plainly no; block slots always answer false and are compared window by window instead.
