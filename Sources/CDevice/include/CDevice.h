@@ -34,7 +34,6 @@ int kedge_allocate(int descriptor, uint64_t offset, uint64_t size);
 int kedge_size(int descriptor, uint64_t *size);
 enum { KEDGE_KIND_FILE = 1, KEDGE_KIND_DIRECTORY = 2, KEDGE_KIND_BLOCK = 3, KEDGE_KIND_CHARACTER = 4, KEDGE_KIND_OTHER = 5 };
 int kedge_kind(int descriptor);
-int kedge_mode(int descriptor);  // permission bits
 int kedge_path_kind(const char *path);
 int kedge_path_mode(const char *path);
 int kedge_sector_size(int descriptor);
@@ -56,6 +55,16 @@ void *kedge_directory_open(const char *path, int *error);
 // The next name, or NULL at the end; the pointer lives until the next call. "." and ".." are left out.
 const char *kedge_directory_next(void *directory);
 void kedge_directory_close(void *directory);
+
+// --- staging (Staging.c) -------------------------------------------------------------------------------------
+// A file without a name in that directory (O_TMPFILE); gone when its descriptor closes.
+int kedge_open_unnamed(const char *directory, uint32_t mode);
+// Gives it a name, which must not exist.
+int kedge_link_unnamed(int descriptor, const char *path);
+// Copies inside the kernel, sharing blocks where the file system can; fewer bytes than asked are possible.
+int64_t kedge_copy_range(int from, uint64_t from_offset, int to, uint64_t to_offset, size_t count);
+// When the content last changed.
+int kedge_modified(int descriptor, int64_t *seconds, uint32_t *nanoseconds);
 
 // --- memory --------------------------------------------------------------------------------------------------
 void *kedge_aligned_allocate(size_t alignment, size_t size);
