@@ -21,4 +21,47 @@ static inline CURLcode kedge_curl_set_progress_function(CURL *h, kedge_curl_prog
 static inline CURLcode kedge_curl_get_long(CURL *h, CURLINFO i, long *v) { return curl_easy_getinfo(h, i, v); }
 static inline CURLcode kedge_curl_get_offset(CURL *h, CURLINFO i, curl_off_t *v) { return curl_easy_getinfo(h, i, v); }
 static inline CURLcode kedge_curl_get_string(CURL *h, CURLINFO i, char **v) { return curl_easy_getinfo(h, i, v); }
+// CURL_GLOBAL_ALL is an expression macro, which Swift does not import.
+static inline CURLcode kedge_curl_start(void) { return curl_global_init(CURL_GLOBAL_ALL); }
+typedef int (*kedge_curl_connected_function)(void *, char *, char *, int, int);
+// Called when a connection stands (new or re-used), before the request goes out. Since libcurl 7.80.
+static inline CURLcode kedge_curl_set_connected_function(CURL *h, kedge_curl_connected_function f) {
+    return curl_easy_setopt(h, CURLOPT_PREREQFUNCTION, f);
+}
+// Limits the schemes of the first address and of redirects, as comma separated names. libcurl 7.85 replaced the
+// bit masks by names; Yocto kirkstone still has 7.82.
+static inline CURLcode kedge_curl_set_schemes(CURL *h, int first_http, int redirect_http) {
+#if LIBCURL_VERSION_NUM >= 0x075500
+    CURLcode c = curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, first_http ? "http,https" : "https");
+    if (c != CURLE_OK) return c;
+    return curl_easy_setopt(h, CURLOPT_REDIR_PROTOCOLS_STR, redirect_http ? "http,https" : "https");
+#else
+    long s = CURLPROTO_HTTPS, b = CURLPROTO_HTTP | CURLPROTO_HTTPS;
+    CURLcode c = curl_easy_setopt(h, CURLOPT_PROTOCOLS, first_http ? b : s);
+    if (c != CURLE_OK) return c;
+    return curl_easy_setopt(h, CURLOPT_REDIR_PROTOCOLS, redirect_http ? b : s);
+#endif
+}
+// Lets a transfer be dropped while the resolver's thread still waits for an answer (libcurl 7.87); an older one
+// waits for the resolver's own time-out.
+static inline CURLcode kedge_curl_set_quick_exit(CURL *h) {
+#if LIBCURL_VERSION_NUM >= 0x075700
+    return curl_easy_setopt(h, CURLOPT_QUICK_EXIT, 1L);
+#else
+    (void)h;
+    return CURLE_OK;
+#endif
+}
+// The result of the one transfer that ended; 0 when none did. CURLMsg keeps it in a union.
+static inline int kedge_curl_next_result(CURLM *m, CURLcode *result) {
+    int left = 0;
+    CURLMsg *message;
+    while ((message = curl_multi_info_read(m, &left)) != NULL) {
+        if (message->msg == CURLMSG_DONE) {
+            *result = message->data.result;
+            return 1;
+        }
+    }
+    return 0;
+}
 #endif

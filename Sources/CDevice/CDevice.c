@@ -98,6 +98,11 @@ int kedge_kind(int d) {
     return fstat(d, &st) < 0 ? -errno : kind_of(st.st_mode);
 }
 
+int kedge_mode(int d) {
+    struct stat st;
+    return fstat(d, &st) < 0 ? -errno : (int)(st.st_mode & 07777);
+}
+
 int kedge_path_kind(const char *path) {
     struct stat st;
     return stat(path, &st) < 0 ? -errno : kind_of(st.st_mode);

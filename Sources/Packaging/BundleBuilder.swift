@@ -57,7 +57,7 @@ public struct BundleBuilder: Sendable {
     /// `signer` may be nil: the bundle has no signature then, and every device refuses it until it is signed.
     /// `progress` is called on this thread after every window.
     public func build(
-        to output: String, signer: ManifestSigner? = nil, progress: (BuildProgress) throws -> Void = { _ in }
+        to output: String, progress: (BuildProgress) throws -> Void = { _ in }, signer: ManifestSigner? = nil
     ) throws -> BuildResult {
         let staged = try StagedFile(at: output)
         let images = try recipe.images.map { try ImageFile($0.path) }

@@ -58,6 +58,9 @@ internal import CDevice
         FileKind(raw: try checked(kedge_kind(raw), "fstat", path))
     }
 
+    /// Permission bits of the open file itself, whatever its path names by now.
+    public func mode() throws(SystemError) -> UInt32 { UInt32(try checked(kedge_mode(raw), "fstat", path)) }
+
     /// Reads up to `bytes.byteCount` bytes at `offset`; fewer only at the end of the file.
     public func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(SystemError) -> Int {
         let wanted = bytes.byteCount

@@ -4,11 +4,15 @@ public import Platform
 
 /// Where one component of slot A or B lives. One thread uses it at a time.
 ///
-/// The order of calls: `open`, then `read`, `write` and `flush` in any order, then `finish`, `close`. Nothing is
-/// changed on the medium before `write`.
+/// The order of calls: `open`, then `read`, `write` and `flush` in any order, then `seal`, `read` for the read-back,
+/// `publish`, `close`. Nothing that was there before is changed ahead of the first `write`. A component that the slot
+/// already `holds` goes straight to `publish`. All of it can be done again from the start after a power cut.
 public protocol Slot: AnyObject, Sendable {
     /// The slot's name in messages, for example `rootfs b (/dev/mmcblk0p3)`.
     var displayName: String { get }
+
+    /// Bytes written to the medium since this object was made, padding and tail included.
+    var bytesWritten: UInt64 { get }
 
     /// Checks without writing that this component fits: the slot exists, is large enough, is not mounted or held,
     /// has the space. Idempotent, leaves nothing open.
@@ -26,7 +30,7 @@ public protocol Slot: AnyObject, Sendable {
     func holds(_ component: Component) throws(SlotError) -> Bool
 
     /// Reads up to `count` bytes of the image at `offset` into `buffer`; fewer only where the slot ends or nothing
-    /// was ever written. `offset` is a multiple of 4096.
+    /// was ever written. `offset` is a multiple of 4096. Bytes of the buffer behind the returned count are undefined.
     func read(at offset: UInt64, count: Int, into buffer: AlignedBuffer) throws(SlotError) -> Int
 
     /// Writes one verified window at its place.
@@ -68,7 +72,7 @@ public enum SlotError: StableError, Equatable, Sendable {
         case .tooSmall: "slot.too-small"
         case .inUse: "slot.in-use"
         case .noSpace: "slot.no-space"
-        case .system(_, let error): error.number == SystemError.noSpace ? "slot.no-space" : "slot.io"
+        case .system(_, let error): error.isNoSpace ? "slot.no-space" : "slot.io"
         case .readBackMismatch: "slot.read-back"
         }
     }
@@ -96,4 +100,9 @@ public enum SlotError: StableError, Equatable, Sendable {
         case .readBackMismatch: "The medium is failing: replace it"
         }
     }
+}
+
+extension SystemError {
+    /// The medium or the quota is full.
+    var isNoSpace: Bool { number == SystemError.noSpace || number == SystemError.quota }
 }

@@ -79,7 +79,7 @@ struct RecipeTests {
     static let refusals: [Refusal] = [
         Refusal(why: "no TOML", text: "[release\nid = 1", code: "recipe.syntax", word: "line 1"),
         Refusal(
-            why: "no TOML later", text: recipeText(more: "[meta]\na = = 2"), code: "recipe.syntax", word: "line 17"),
+            why: "no TOML later", text: recipeText(more: "[meta]\na = = 2"), code: "recipe.syntax", word: "line 18"),
         Refusal(why: "empty", text: "", code: "recipe.missing", word: "release"),
         Refusal(
             why: "unknown table", text: recipeText(more: "[compresion]\nlevel = 3"), code: "recipe.unknown-key",

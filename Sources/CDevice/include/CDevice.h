@@ -34,6 +34,7 @@ int kedge_allocate(int descriptor, uint64_t offset, uint64_t size);
 int kedge_size(int descriptor, uint64_t *size);
 enum { KEDGE_KIND_FILE = 1, KEDGE_KIND_DIRECTORY = 2, KEDGE_KIND_BLOCK = 3, KEDGE_KIND_CHARACTER = 4, KEDGE_KIND_OTHER = 5 };
 int kedge_kind(int descriptor);
+int kedge_mode(int descriptor);  // permission bits
 int kedge_path_kind(const char *path);
 int kedge_path_mode(const char *path);
 int kedge_sector_size(int descriptor);

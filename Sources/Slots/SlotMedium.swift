@@ -1,0 +1,158 @@
+internal import Platform
+
+/// Where a raw slot is: a whole block device or regular file, or a part of one.
+struct SlotRegion: Sendable {
+    let path: String
+    /// Bytes from the start of the medium.
+    let offset: UInt64
+    /// Bytes of the slot; nil: up to the end of the medium.
+    let size: UInt64?
+}
+
+/// An open region of a block device or regular file. Nothing is ever read or written outside it, and the medium's
+/// size never changes.
+final class SlotMedium: @unchecked Sendable {
+    /// The past-the-page-cache descriptor; a class because an optional of one must be given up later.
+    private final class Direct {
+        let descriptor: Descriptor
+        init(_ path: String) throws(SystemError) { descriptor = try Descriptor(open: path, [.read, .write, .direct]) }
+    }
+
+    /// Bytes of the region.
+    let capacity: UInt64
+    let isBlockDevice: Bool
+    private(set) var bytesWritten: UInt64 = 0
+    private let name: String
+    private let offset: UInt64
+    private let buffered: Descriptor
+    private var direct: Direct?
+
+    /// Opens the region for writing.
+    ///
+    /// A region that is a whole block device is opened exclusively, and stays so: one that is mounted, used for swap
+    /// or held by a loop device or device mapper gives `SlotError.inUse`, and nobody can mount it meanwhile. For a
+    /// part of a device that cannot be asked: the kernel would answer for the whole device, on which the running
+    /// root file system may well have its own partition. Give slots partitions of their own where you can.
+    init(name: String, region: SlotRegion, direct wantsDirect: Bool) throws(SlotError) {
+        self.name = name
+        offset = region.offset
+        isBlockDevice = try Self.isBlockDevice(region.path, name: name)
+        let total: UInt64
+        do { total = try Descriptor(open: region.path, [.read]).size() } catch { throw .system(slot: name, error) }
+        let left = total < region.offset ? 0 : total - region.offset
+        if let size = region.size, size > left {
+            throw .unusable(slot: name, why: "its region reaches behind the end of \(region.path) (\(total) bytes)")
+        }
+        capacity = region.size ?? left
+        if capacity == 0 { throw .unusable(slot: name, why: "it has no bytes") }
+        let held: Descriptor.Options = isBlockDevice && capacity == total ? [.exclusive] : []
+        do {
+            buffered = try Descriptor(open: region.path, [.read, .write, held])
+            direct = wantsDirect ? try Self.openDirect(region.path) : nil
+        } catch {
+            throw error.number == SystemError.busy ? .inUse(slot: name) : .system(slot: name, error)
+        }
+    }
+
+    private static func isBlockDevice(_ path: String, name: String) throws(SlotError) -> Bool {
+        let kind: FileKind?
+        do { kind = try FileSystem.kind(of: path) } catch { throw .system(slot: name, error) }
+        switch kind {
+        case .blockDevice: return true
+        case .file: return false
+        case nil: throw .unusable(slot: name, why: "\(path) does not exist")
+        case .directory: throw .unusable(slot: name, why: "\(path) is a directory")
+        case .characterDevice:
+            throw .unusable(slot: name, why: "\(path) is a character device (for flash give its /dev/mtdblock device)")
+        case .other: throw .unusable(slot: name, why: "\(path) is neither a block device nor a file")
+        }
+    }
+
+    /// Nil where the file system has no direct I/O (open(2): EINVAL).
+    private static func openDirect(_ path: String) throws(SystemError) -> Direct? {
+        do { return try Direct(path) } catch {
+            if error.number == SystemError.invalid { return nil }
+            throw error
+        }
+    }
+
+    /// Whether direct I/O is still in use.
+    var usesDirect: Bool { direct != nil }
+
+    /// Reads up to `count` bytes at `position` of the region; fewer only where the region ends.
+    func read(at position: UInt64, count: Int, into buffer: AlignedBuffer) throws(SlotError) -> Int {
+        if position >= capacity { return 0 }
+        let wanted = min(count, buffer.capacity, Int(clamping: capacity - position))
+        let whole = Self.rounded(wanted)
+        do {
+            if isAligned(position, count: whole) {
+                let done = try directly { (file) throws(SystemError) in
+                    try file.read(into: buffer, count: whole, at: self.offset + position)
+                }
+                if let done { return min(done, wanted) }
+            }
+            return try buffered.read(into: buffer, count: wanted, at: offset + position)
+        } catch { throw .system(slot: name, error) }
+    }
+
+    /// Writes the first `count` bytes of `buffer` at `position`. With `padded`, bytes behind them up to the next
+    /// multiple of 4096 may be written too, where the region has room: they must be what belongs there.
+    func write(_ buffer: AlignedBuffer, count: Int, at position: UInt64, padded: Bool = false) throws(SlotError) {
+        guard position <= capacity, UInt64(count) <= capacity - position else {
+            throw .tooSmall(slot: name, capacity: capacity, needed: position + UInt64(count))
+        }
+        let whole = padded ? Self.rounded(count) : count
+        do {
+            if isAligned(position, count: whole) {
+                let done = try directly { (file) throws(SystemError) in
+                    try file.write(buffer, count: whole, at: self.offset + position)
+                    return whole
+                }
+                if let done {
+                    bytesWritten += UInt64(done)
+                    return
+                }
+            }
+            try buffered.write(buffer, count: count, at: offset + position)
+        } catch { throw .system(slot: name, error) }
+        bytesWritten += UInt64(count)
+    }
+
+    /// Memory for one access.
+    func makeBuffer(capacity: Int) throws(SlotError) -> AlignedBuffer {
+        do { return try AlignedBuffer(capacity: capacity) } catch { throw .system(slot: name, error) }
+    }
+
+    /// fdatasync. Writes past the page cache are on the same inode, so one flush covers both descriptors.
+    func flush() throws(SlotError) {
+        do { try buffered.flush() } catch { throw .system(slot: name, error) }
+    }
+
+    /// Makes the next reads come from the medium.
+    func dropCache() throws(SlotError) {
+        do { try buffered.dropCache(at: offset, size: capacity) } catch { throw .system(slot: name, error) }
+    }
+
+    /// What `body` gives, or nil when this medium takes no direct I/O, which is remembered.
+    private func directly(
+        _ body: (borrowing Descriptor) throws(SystemError) -> Int
+    ) throws(SystemError) -> Int? {
+        guard let direct else { return nil }
+        do { return try body(direct.descriptor) } catch {
+            if error.number != SystemError.invalid { throw error }
+            self.direct = nil
+            return nil
+        }
+    }
+
+    /// Whether an access can go past the page cache and stays in the region.
+    private func isAligned(_ position: UInt64, count: Int) -> Bool {
+        let alignment = UInt64(AlignedBuffer.alignment)
+        return (offset + position) % alignment == 0 && UInt64(count) % alignment == 0
+            && UInt64(count) <= capacity - position
+    }
+
+    private static func rounded(_ count: Int) -> Int {
+        (count + AlignedBuffer.alignment - 1) / AlignedBuffer.alignment * AlignedBuffer.alignment
+    }
+}

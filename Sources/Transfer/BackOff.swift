@@ -1,0 +1,18 @@
+internal import Platform
+
+/// Full-jitter exponential back-off (AWS Architecture Blog, "Exponential Backoff and Jitter"): a random wait between
+/// nothing and a bound that doubles, so that a fleet that lost its server together does not return together.
+struct BackOff {
+    let baseMilliseconds: UInt32
+    let capMilliseconds: UInt32
+    let random: any RandomSource
+
+    /// Nanoseconds to wait after `failures` failures in a row (1 or more).
+    func nanoseconds(failures: UInt32) throws(SystemError) -> UInt64 {
+        let doublings = UInt64(min(failures, 32)) - 1
+        let bound = min(UInt64(capMilliseconds), UInt64(baseMilliseconds) << doublings) * 1_000_000
+        var value: UInt64 = 0
+        for byte in try random.bytes(8) { value = value << 8 | UInt64(byte) }
+        return value % (bound + 1)
+    }
+}

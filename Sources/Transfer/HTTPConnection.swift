@@ -1,0 +1,178 @@
+internal import CCurl
+internal import Platform
+
+/// libcurl's global state, set up once in the process, before the first handle.
+private let startCode: CURLcode = kedge_curl_start()
+
+/// Owns libcurl's handles: one easy handle, re-used, so that all ranges go over one kept connection.
+///
+/// It is driven through a multi handle because `curl_multi_wakeup` is the one call that may come from another thread:
+/// a cancel takes effect at once instead of at the next tick of the progress callback.
+@safe final class HTTPConnection: @unchecked Sendable {
+    /// How long a wait for the network lasts before cancel and stall are looked at again.
+    private static let tickMilliseconds: Int32 = 250
+
+    private let easy: UnsafeMutableRawPointer
+    private let multi: UnsafeMutableRawPointer
+    private let source: String
+
+    init(_ address: HTTPAddress, options: HTTPOptions) throws(TransferError) {
+        source = address.displayName
+        guard startCode == CURLE_OK else {
+            throw TransferError.network(.library, source: source, detail: describe(startCode))
+        }
+        guard let easy = unsafe curl_easy_init() else {
+            throw TransferError.network(.library, source: source, detail: "out of memory")
+        }
+        guard let multi = unsafe curl_multi_init() else {
+            unsafe curl_easy_cleanup(easy)
+            throw TransferError.network(.library, source: source, detail: "out of memory")
+        }
+        unsafe self.easy = easy
+        unsafe self.multi = multi
+        try configure(address, options)
+        try installCallbacks()
+    }
+
+    deinit {
+        unsafe curl_easy_cleanup(easy)
+        _ = unsafe curl_multi_cleanup(multi)
+    }
+
+    /// Ends a wait for the network at once; from any thread.
+    func wake() { _ = unsafe curl_multi_wakeup(multi) }
+
+    /// Sends one request and passes its answer to `exchange`.
+    func run(
+        _ exchange: HTTPExchange, _ request: RangeRequest, ifRange tag: String?, state: SourceState
+    ) throws(TransferError) -> ExchangeOutcome {
+        let headers = try unsafe requestHeaders(ifRange: tag)
+        defer { unsafe curl_slist_free_all(headers) }
+        let context = unsafe Unmanaged.passUnretained(exchange).toOpaque()
+        try option(unsafe kedge_curl_set_list(easy, CURLOPT_HTTPHEADER, headers))
+        try option(unsafe kedge_curl_set_string(easy, CURLOPT_RANGE, "\(request.first)-\(request.last)"))
+        try option(unsafe kedge_curl_set_pointer(easy, CURLOPT_WRITEDATA, context))
+        try option(unsafe kedge_curl_set_pointer(easy, CURLOPT_HEADERDATA, context))
+        try option(unsafe kedge_curl_set_pointer(easy, CURLOPT_PREREQDATA, context))
+        try multiOption(unsafe curl_multi_add_handle(multi, easy))
+        // Taking the handle out closes a connection that is still in use and keeps one that is done.
+        defer { _ = unsafe curl_multi_remove_handle(multi, easy) }
+        return try withExtendedLifetime(exchange) { () throws(TransferError) -> ExchangeOutcome in
+            try drive(exchange, state: state)
+        }
+    }
+
+    private func drive(_ exchange: HTTPExchange, state: SourceState) throws(TransferError) -> ExchangeOutcome {
+        while true {
+            var running: Int32 = 0
+            try multiOption(unsafe curl_multi_perform(multi, &running))
+            if running == 0 { break }
+            if state.isCanceled { return exchange.outcome(dropped: .canceled, isFinal: true) }
+            if exchange.isStalled() {
+                let error = TransferError.network(.stalled, source: source, detail: "the server sends too slowly")
+                return exchange.outcome(dropped: error, isFinal: false)
+            }
+            try multiOption(unsafe curl_multi_poll(multi, nil, 0, Self.tickMilliseconds, nil))
+        }
+        var code = CURLE_OK
+        guard unsafe kedge_curl_next_result(multi, &code) == 1 else {
+            throw TransferError.network(.library, source: source, detail: "a transfer ended without a result")
+        }
+        return exchange.outcome(of: code)
+    }
+
+    private func requestHeaders(ifRange tag: String?) throws(TransferError) -> UnsafeMutablePointer<curl_slist> {
+        var lines = ["Accept-Encoding: identity"]
+        if let tag { lines.append("If-Range: " + tag) }
+        var list: UnsafeMutablePointer<curl_slist>?
+        for line in lines {
+            guard let longer = unsafe curl_slist_append(list, line) else {
+                unsafe curl_slist_free_all(list)
+                throw TransferError.network(.library, source: source, detail: "out of memory")
+            }
+            unsafe list = longer
+        }
+        guard let list = unsafe list else {
+            throw TransferError.network(.library, source: source, detail: "out of memory")
+        }
+        return unsafe list
+    }
+
+    private func configure(_ address: HTTPAddress, _ options: HTTPOptions) throws(TransferError) {
+        try option(unsafe kedge_curl_set_string(easy, CURLOPT_URL, address.text))
+        try option(unsafe kedge_curl_set_string(easy, CURLOPT_USERAGENT, options.userAgent))
+        try option(unsafe kedge_curl_set_schemes(easy, 1, address.isSecure ? 0 : 1))
+        if let file = options.certificateAuthorities {
+            try option(unsafe kedge_curl_set_string(easy, CURLOPT_CAINFO, file))
+            // Only this file: the system's directory of authorities would still count beside it.
+            try option(unsafe kedge_curl_set_string(easy, CURLOPT_CAPATH, nil))
+        }
+        if let proxy = options.proxy { try option(unsafe kedge_curl_set_string(easy, CURLOPT_PROXY, proxy)) }
+        let connect = max(options.connectTimeoutMilliseconds, 1)
+        let flags: [(CURLoption, Int)] = [
+            (CURLOPT_CONNECTTIMEOUT_MS, Int(connect)),
+            // Signals belong to the service; libcurl must not touch SIGALRM or SIGPIPE.
+            (CURLOPT_NOSIGNAL, 1),
+            (CURLOPT_FOLLOWLOCATION, 1),
+            (CURLOPT_MAXREDIRS, HTTPOptions.redirectLimit),
+            (CURLOPT_UNRESTRICTED_AUTH, 0),
+            // One range after the other needs no multiplexing, and HTTP/1.1 needs no window buffers.
+            (CURLOPT_HTTP_VERSION, 2),
+            (CURLOPT_SSLVERSION, 6),
+            (CURLOPT_SUPPRESS_CONNECT_HEADERS, 1),
+            (CURLOPT_TCP_KEEPALIVE, 1),
+            (CURLOPT_BUFFERSIZE, 65_536),
+        ]
+        for (name, value) in flags { try option(unsafe kedge_curl_set_long(easy, name, value)) }
+        try option(unsafe kedge_curl_set_quick_exit(easy))
+    }
+
+    private func installCallbacks() throws(TransferError) {
+        try option(unsafe kedge_curl_set_data_function(easy, CURLOPT_WRITEFUNCTION, receiveBody))
+        try option(unsafe kedge_curl_set_data_function(easy, CURLOPT_HEADERFUNCTION, receiveHeadLine))
+        try option(unsafe kedge_curl_set_connected_function(easy, noteConnection))
+    }
+
+    private func option(_ code: CURLcode) throws(TransferError) {
+        if code != CURLE_OK { throw TransferError.network(.library, source: source, detail: describe(code)) }
+    }
+
+    private func multiOption(_ code: CURLMcode) throws(TransferError) {
+        guard code != CURLM_OK else { return }
+        let text = unsafe curl_multi_strerror(code).map { unsafe String(cString: $0) } ?? "error \(code.rawValue)"
+        throw TransferError.network(.library, source: source, detail: text)
+    }
+}
+
+/// The exchange behind a callback's context.
+@unsafe private func exchange(_ context: UnsafeMutableRawPointer) -> HTTPExchange {
+    unsafe Unmanaged<HTTPExchange>.fromOpaque(context).takeUnretainedValue()
+}
+
+/// CURLOPT_WRITEFUNCTION: any other result than the count ends the transfer.
+private func receiveBody(
+    _ bytes: UnsafeMutablePointer<CChar>?, _ size: Int, _ count: Int, _ context: UnsafeMutableRawPointer?
+) -> Int {
+    guard let bytes = unsafe bytes, let context = unsafe context, count > 0 else { return 0 }
+    let span = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(bytes), byteCount: size * count)
+    return unsafe exchange(context).takeBody(span) ? size * count : 0
+}
+
+/// CURLOPT_HEADERFUNCTION: one whole line for each call.
+private func receiveHeadLine(
+    _ bytes: UnsafeMutablePointer<CChar>?, _ size: Int, _ count: Int, _ context: UnsafeMutableRawPointer?
+) -> Int {
+    guard let bytes = unsafe bytes, let context = unsafe context, count > 0 else { return 0 }
+    let span = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(bytes), byteCount: size * count)
+    return unsafe exchange(context).takeHeadLine(span) ? size * count : 0
+}
+
+/// CURLOPT_PREREQFUNCTION: the connection stands; 0 lets the request go.
+private func noteConnection(
+    _ context: UnsafeMutableRawPointer?, _ remote: UnsafeMutablePointer<CChar>?,
+    _ local: UnsafeMutablePointer<CChar>?, _ remotePort: Int32, _ localPort: Int32
+) -> Int32 {
+    guard let context = unsafe context else { return 0 }
+    unsafe exchange(context).connected()
+    return 0
+}

@@ -1,0 +1,126 @@
+public import Platform
+
+/// A bundle on an HTTP server: single byte ranges over one kept connection, each answer checked before its first byte
+/// is passed on, and every break continued behind the last byte that was delivered.
+///
+/// The first answer fixes what the object is (length, strong entity tag); a later answer about another object is
+/// `transfer.changed`, never spliced (RFC 9110 sections 13.1.5 and 14).
+public final class HTTPSource: BundleSource, @unchecked Sendable {
+    /// A wait is cut into pieces of this length, so that a cancel does not wait for its end.
+    private static let pauseNanoseconds: UInt64 = 100_000_000
+
+    private let address: HTTPAddress
+    private let options: HTTPOptions
+    private let time: any TimeSource
+    private let backOff: BackOff
+    private let connection: HTTPConnection
+    private let state = SourceState()
+    /// Only the reading thread uses it.
+    private var identity = ObjectIdentity()
+
+    /// Prepares libcurl; nothing is sent before the first read.
+    public init(
+        _ address: HTTPAddress, options: HTTPOptions = HTTPOptions(), time: any TimeSource = SystemTime(),
+        random: any RandomSource = SystemRandom()
+    ) throws(TransferError) {
+        self.address = address
+        self.options = options
+        self.time = time
+        backOff = BackOff(
+            baseMilliseconds: options.backOffBaseMilliseconds, capMilliseconds: options.backOffCapMilliseconds,
+            random: random)
+        connection = try HTTPConnection(address, options: options)
+    }
+
+    public var displayName: String { address.displayName }
+    public var totalLength: UInt64? { state.total }
+    public var bytesReceived: UInt64 { state.received }
+
+    public func read(
+        _ range: Range<UInt64>, deliver: (RawSpan) throws(TransferError) -> Void
+    ) throws(TransferError) {
+        if let total = state.total, range.upperBound > total, !range.isEmpty {
+            throw TransferError.outOfRange(source: displayName, end: range.upperBound, length: total)
+        }
+        try fetch(range, mayEndEarly: false, deliver: deliver)
+    }
+
+    public func readAvailable(
+        _ range: Range<UInt64>, deliver: (RawSpan) throws(TransferError) -> Void
+    ) throws(TransferError) {
+        if let total = state.total, range.lowerBound >= total, !range.isEmpty {
+            throw TransferError.outOfRange(source: displayName, end: range.lowerBound + 1, length: total)
+        }
+        try fetch(range, mayEndEarly: true, deliver: deliver)
+    }
+
+    public func cancel() {
+        state.cancel()
+        connection.wake()
+    }
+
+    /// Requests what is missing until it is there, or an error is final, or too many tries in a row brought nothing.
+    private func fetch(
+        _ range: Range<UInt64>, mayEndEarly: Bool, deliver: (RawSpan) throws(TransferError) -> Void
+    ) throws(TransferError) {
+        try state.check()
+        var next = range.lowerBound
+        var failures: UInt32 = 0
+        while next < min(range.upperBound, state.total ?? UInt64.max) {
+            let request = RangeRequest(first: next, last: range.upperBound - 1, mayEndEarly: mayEndEarly)
+            let (outcome, delivered) = try send(clamped(request), deliver: deliver)
+            next += delivered
+            switch outcome {
+            case .complete: return
+            case .failed(let error): throw error
+            case .broken(let error, let seconds):
+                failures = delivered > 0 ? 1 : failures + 1
+                if failures >= max(options.attemptsWithoutProgress, 1) { throw error }
+                try pause(failures: failures, afterSeconds: seconds)
+            }
+        }
+    }
+
+    /// Asks for no byte behind a known end: some servers answer 416 to a range that only begins inside.
+    private func clamped(_ request: RangeRequest) -> RangeRequest {
+        guard let total = state.total, request.mayEndEarly, request.last >= total else { return request }
+        return RangeRequest(first: request.first, last: total - 1, mayEndEarly: true)
+    }
+
+    /// One request: how it ended and how many bytes it delivered.
+    private func send(
+        _ request: RangeRequest, deliver: (RawSpan) throws(TransferError) -> Void
+    ) throws(TransferError) -> (ExchangeOutcome, UInt64) {
+        // libcurl keeps the closure behind a raw pointer for the length of the request only.
+        try withoutActuallyEscaping(deliver) {
+            (deliver) throws(TransferError) -> (ExchangeOutcome, UInt64) in
+            let exchange = HTTPExchange(
+                rule: ResponseRule(request: request, known: identity, source: displayName),
+                overTLS: address.isSecure,
+                stall: StallWatch(
+                    bytesPerSecond: options.stallBytesPerSecond, windowMilliseconds: options.stallMilliseconds),
+                state: state, time: time, deliver: deliver)
+            let outcome = try connection.run(exchange, request, ifRange: identity.tag?.strongText, state: state)
+            if let learned = exchange.learned {
+                identity.total = learned.total
+                if identity.tag == nil { identity.tag = learned.tag }
+            }
+            return (outcome, exchange.delivered)
+        }
+    }
+
+    /// Waits before the next try: what the server asked for, within its cap, plus the back-off.
+    private func pause(failures: UInt32, afterSeconds: UInt64?) throws(TransferError) {
+        let jitter: UInt64
+        do { jitter = try backOff.nanoseconds(failures: failures) } catch { throw TransferError.system(error) }
+        let cap = UInt64(options.retryAfterCapMilliseconds)
+        let asked = min(min(afterSeconds ?? 0, cap) * 1000, cap) * 1_000_000
+        let end = time.monotonicNanoseconds() + asked + jitter
+        while true {
+            try state.check()
+            let now = time.monotonicNanoseconds()
+            if now >= end { return }
+            time.sleep(nanoseconds: min(end - now, Self.pauseNanoseconds))
+        }
+    }
+}

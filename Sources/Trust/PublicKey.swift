@@ -1,0 +1,94 @@
+public import BundleFormat
+internal import COpenSSL
+internal import Platform
+
+/// A public key that can verify signatures.
+public struct PublicKey: Hashable, Sendable {
+    public let algorithm: SignatureAlgorithm
+    /// The raw key, exactly as long as the algorithm asks for.
+    public let bytes: [UInt8]
+    /// SHA-256 of the algorithm's byte and the raw key: how documents and bundles name it.
+    public let id: Digest
+
+    /// Nil when the length is wrong, or when the key is one of the Ed25519 points of small order, for which anybody
+    /// can make signatures.
+    public init?(algorithm: SignatureAlgorithm, bytes: [UInt8]) {
+        guard bytes.count == algorithm.publicKeyLength else { return nil }
+        switch algorithm {
+        case .ed25519: if Self.hasSmallOrder(bytes) { return nil }
+        }
+        self.algorithm = algorithm
+        self.bytes = bytes
+        id = SHA256.digest(of: [algorithm.rawValue] + bytes)
+    }
+
+    /// Returns when the signature is this key's over exactly this message, and throws otherwise.
+    ///
+    /// OpenSSL checks RFC 8032 section 5.1.7, including S < L, so that nobody can make a second signature from one.
+    public func verify(_ signature: [UInt8], over message: [UInt8]) throws(TrustError) {
+        guard signature.count == algorithm.signatureLength else { throw .badSignature(key: id) }
+        guard let key = KeyHandle(self), let context = VerifyContext() else { throw .badSignature(key: id) }
+        let verified = unsafe signature.withUnsafeBufferPointer { signature in
+            unsafe message.withUnsafeBufferPointer { message in
+                // One shot: Ed25519 reads the message twice and has no streaming form.
+                unsafe EVP_DigestVerifyInit(context.raw, nil, nil, nil, key.raw) == 1
+                    && EVP_DigestVerify(
+                        context.raw, signature.baseAddress, signature.count, message.baseAddress, message.count) == 1
+            }
+        }
+        guard verified else {
+            // The reason stays in the thread's queue and would be reported by the next TLS error.
+            ERR_clear_error()
+            throw .badSignature(key: id)
+        }
+    }
+
+    /// Encodings of the points of order 1, 2, 4 and 8, without the sign bit; the last two are not canonical
+    /// (y = p and y = p + 1).
+    private static let smallOrder: [String] = [
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    ]
+
+    private static func hasSmallOrder(_ key: [UInt8]) -> Bool {
+        var bytes = key
+        bytes[31] &= 0x7f
+        return smallOrder.contains(Hex.encode(bytes))
+    }
+}
+
+/// Owns an OpenSSL key.
+@safe private struct KeyHandle: ~Copyable {
+    let raw: OpaquePointer
+
+    init?(_ key: PublicKey) {
+        let type =
+            switch key.algorithm {
+            case .ed25519: EVP_PKEY_ED25519
+            }
+        let made = unsafe key.bytes.withUnsafeBufferPointer { bytes in
+            unsafe EVP_PKEY_new_raw_public_key(type, nil, bytes.baseAddress, bytes.count)
+        }
+        guard let made = unsafe made else { return nil }
+        unsafe raw = made
+    }
+
+    deinit { unsafe EVP_PKEY_free(raw) }
+}
+
+/// Owns an OpenSSL verification context.
+@safe private struct VerifyContext: ~Copyable {
+    let raw: OpaquePointer
+
+    init?() {
+        guard let made = unsafe EVP_MD_CTX_new() else { return nil }
+        unsafe raw = made
+    }
+
+    deinit { unsafe EVP_MD_CTX_free(raw) }
+}
