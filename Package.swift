@@ -46,7 +46,7 @@ var targets: [Target] = [
     deviceTarget("Trust", ["BundleFormat", "Platform", "StrictJSON", "COpenSSL"]),
     deviceTarget("Payload", ["BundleFormat", "Trust", "Platform", "CZstd"]),
     deviceTarget("Transfer", ["BundleFormat", "Platform", "CCurl"]),
-    deviceTarget("Slots", ["BundleFormat", "Payload", "Platform"]),
+    deviceTarget("Slots", ["BundleFormat", "Payload", "Platform", "StrictJSON"]),
     deviceTarget("BootControl", ["BundleFormat", "Platform"]),
     deviceTarget(
         "UpdateEngine",
