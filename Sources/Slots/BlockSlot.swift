@@ -36,16 +36,23 @@ public final class BlockSlot: Slot, @unchecked Sendable {
     var usesDirect: Bool { medium?.usesDirect ?? false }
 
     public func check(_ component: Component) throws(SlotError) {
-        if medium == nil { _ = try fitting(component, SlotMedium(name: displayName, region: region, direct: false)) }
+        if medium == nil { _ = try fitting(component, for: .writing) }
     }
 
     public func open(_ component: Component) throws(SlotError) {
         close()
-        medium = try fitting(component, SlotMedium(name: displayName, region: region, direct: true))
+        medium = try fitting(component, for: .writing)
         self.component = component
     }
 
-    private func fitting(_ component: Component, _ medium: SlotMedium) throws(SlotError) -> SlotMedium {
+    public func openForReading(_ component: Component) throws(SlotError) {
+        close()
+        medium = try fitting(component, for: .reading)
+        self.component = component
+    }
+
+    private func fitting(_ component: Component, for access: SlotMedium.Access) throws(SlotError) -> SlotMedium {
+        let medium = try SlotMedium(name: displayName, region: region, for: access, direct: true)
         if component.size > medium.capacity {
             throw .tooSmall(slot: displayName, capacity: medium.capacity, needed: component.size)
         }

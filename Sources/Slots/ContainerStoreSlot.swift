@@ -13,13 +13,20 @@ public final class ContainerStoreSlot: Slot, @unchecked Sendable {
     private let store: ContainerStore
     private let target: Identifier
     private let generation: String
-    private var part: Part?
-    private var component: Component?
+    private var state: Open?
 
-    /// The open part; a class because an optional descriptor must be given up before the rename.
-    private final class Part {
+    /// What is there while the slot is open. A class, because an optional descriptor must be given up on `close`.
+    private final class Open {
         let file: Descriptor
-        init(_ file: consuming Descriptor) { self.file = file }
+        let component: Component
+        /// False for a published blob.
+        let isPart: Bool
+
+        init(_ file: consuming Descriptor, _ component: Component, isPart: Bool) {
+            self.file = file
+            self.component = component
+            self.isPart = isPart
+        }
     }
 
     /// Room that must be left for directories and the generation file, bytes.
@@ -70,7 +77,8 @@ public final class ContainerStoreSlot: Slot, @unchecked Sendable {
             return try FileSystem.kind(of: path) == nil
         }
         let part = try system { () throws(SystemError) in
-            Part(try Descriptor(open: path, [.read, .write, .create, .noFollow], mode: 0o600))
+            let file = try Descriptor(open: path, [.read, .write, .create, .noFollow], mode: 0o600)
+            return Open(file, component, isPart: true)
         }
         do {
             if try part.file.size() > component.size { try part.file.truncate(to: component.size) }
@@ -82,8 +90,17 @@ public final class ContainerStoreSlot: Slot, @unchecked Sendable {
             throw error.isNoSpace
                 ? .noSpace(slot: displayName, free: free, needed: needed) : .system(slot: displayName, error)
         }
-        self.part = part
-        self.component = component
+        state = part
+    }
+
+    public func openForReading(_ component: Component) throws(SlotError) {
+        close()
+        guard try blobIsThere(component) else { throw noBlob(component) }
+        state = try system { () throws(SystemError) in
+            let file = try Descriptor(open: self.store.blobPath(component.digest), [.read])
+            try file.dropCache()
+            return Open(file, component, isPart: false)
+        }
     }
 
     /// True when the blob is there and its bytes, read from the medium, have the component's digest.
@@ -115,28 +132,28 @@ public final class ContainerStoreSlot: Slot, @unchecked Sendable {
     }
 
     public func read(at offset: UInt64, count: Int, into buffer: AlignedBuffer) throws(SlotError) -> Int {
-        let (part, component) = try opened()
-        if offset >= component.size { return 0 }
-        let wanted = min(count, buffer.capacity, Int(clamping: component.size - offset))
+        guard let state else { throw notOpen("it is not open") }
+        if offset >= state.component.size { return 0 }
+        let wanted = min(count, buffer.capacity, Int(clamping: state.component.size - offset))
         return try system { () throws(SystemError) in
-            try part.file.read(into: buffer, count: wanted, at: offset)
+            try state.file.read(into: buffer, count: wanted, at: offset)
         }
     }
 
     public func write(_ window: borrowing VerifiedWindow) throws(SlotError) {
-        let (part, component) = try opened()
-        try window.check(belongsTo: component, slot: displayName)
+        let part = try openPart()
+        try window.check(belongsTo: part.component, slot: displayName)
         do { try part.file.write(window.buffer, count: window.length, at: window.offset) } catch { throw failed(error) }
         bytesWritten += UInt64(window.length)
     }
 
     public func flush() throws(SlotError) {
-        let part = try opened().part
+        let part = try openPart()
         try system { () throws(SystemError) in try part.file.flush() }
     }
 
     public func seal(_ component: Component) throws(SlotError) {
-        let part = try opened().part
+        let part = try openPart()
         try system { () throws(SystemError) in
             try part.file.flushAll()
             try part.file.dropCache()
@@ -157,9 +174,7 @@ public final class ContainerStoreSlot: Slot, @unchecked Sendable {
                 try FileSystem.flushDirectory(self.store.stagingDirectory)
             }
         }
-        guard try blobIsThere(component) else {
-            throw .unusable(slot: displayName, why: "there is no complete blob \(component.digest)")
-        }
+        guard try blobIsThere(component) else { throw noBlob(component) }
         let next = ContainerGeneration(
             target: target, generation: generation, component: component.id, blob: component.digest,
             size: component.size, release: release, version: component.version)
@@ -172,14 +187,17 @@ public final class ContainerStoreSlot: Slot, @unchecked Sendable {
         bytesWritten += UInt64(bytes.count)
     }
 
-    public func close() {
-        part = nil
-        component = nil
+    public func close() { state = nil }
+
+    private func openPart() throws(SlotError) -> Open {
+        guard let state, state.isPart else { throw notOpen("it is not open for writing") }
+        return state
     }
 
-    private func opened() throws(SlotError) -> (part: Part, component: Component) {
-        guard let part, let component else { throw .unusable(slot: displayName, why: "it is not open") }
-        return (part, component)
+    private func notOpen(_ why: String) -> SlotError { .unusable(slot: displayName, why: why) }
+
+    private func noBlob(_ component: Component) -> SlotError {
+        .unusable(slot: displayName, why: "there is no complete blob \(component.digest)")
     }
 
     private func system<Result>(_ body: () throws(SystemError) -> Result) throws(SlotError) -> Result {

@@ -49,19 +49,29 @@ public final class FlashSlot: Slot, @unchecked Sendable {
     public var bytesWritten: UInt64 { writtenBefore + (state?.medium.bytesWritten ?? 0) }
 
     public func check(_ component: Component) throws(SlotError) {
-        if state == nil { _ = try fitting(component) }
+        if state == nil { _ = try fitting(component, for: .writing) }
     }
 
     public func open(_ component: Component) throws(SlotError) {
+        state = try opened(component, for: .writing)
+    }
+
+    public func openForReading(_ component: Component) throws(SlotError) {
+        let state = try opened(component, for: .reading)
+        try state.medium.dropCache()
+        self.state = state
+    }
+
+    private func opened(_ component: Component, for access: SlotMedium.Access) throws(SlotError) -> Open {
         close()
-        let medium = try fitting(component)
-        state = Open(
+        let medium = try fitting(component, for: access)
+        return Open(
             medium: medium, component: component, present: try medium.makeBuffer(capacity: eraseSize),
             wanted: try medium.makeBuffer(capacity: eraseSize))
     }
 
-    private func fitting(_ component: Component) throws(SlotError) -> SlotMedium {
-        let medium = try SlotMedium(name: displayName, region: region, direct: false)
+    private func fitting(_ component: Component, for access: SlotMedium.Access) throws(SlotError) -> SlotMedium {
+        let medium = try SlotMedium(name: displayName, region: region, for: access, direct: false)
         if component.size > medium.capacity {
             throw .tooSmall(slot: displayName, capacity: medium.capacity, needed: component.size)
         }

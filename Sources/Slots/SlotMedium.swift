@@ -15,7 +15,17 @@ final class SlotMedium: @unchecked Sendable {
     /// The past-the-page-cache descriptor; a class because an optional of one must be given up later.
     private final class Direct {
         let descriptor: Descriptor
-        init(_ path: String) throws(SystemError) { descriptor = try Descriptor(open: path, [.read, .write, .direct]) }
+        init(_ path: String, _ options: Descriptor.Options) throws(SystemError) {
+            descriptor = try Descriptor(open: path, [options, .direct])
+        }
+    }
+
+    /// What a region is opened for.
+    enum Access {
+        /// Exclusively where the kernel can tell.
+        case writing
+        /// Beside whoever else uses it, for instance a mounted file system.
+        case reading
     }
 
     /// Bytes of the region.
@@ -25,16 +35,18 @@ final class SlotMedium: @unchecked Sendable {
     private let name: String
     private let offset: UInt64
     private let buffered: Descriptor
+    private let access: Access
     private var direct: Direct?
 
-    /// Opens the region for writing.
+    /// Opens the region.
     ///
-    /// A region that is a whole block device is opened exclusively, and stays so: one that is mounted, used for swap
+    /// For writing, a region that is a whole block device is opened exclusively, and stays so: one that is mounted, used for swap
     /// or held by a loop device or device mapper gives `SlotError.inUse`, and nobody can mount it meanwhile. For a
     /// part of a device that cannot be asked: the kernel would answer for the whole device, on which the running
     /// root file system may well have its own partition. Give slots partitions of their own where you can.
-    init(name: String, region: SlotRegion, direct wantsDirect: Bool) throws(SlotError) {
+    init(name: String, region: SlotRegion, for access: Access, direct wantsDirect: Bool) throws(SlotError) {
         self.name = name
+        self.access = access
         offset = region.offset
         isBlockDevice = try Self.isBlockDevice(region.path, name: name)
         let total: UInt64
@@ -45,10 +57,12 @@ final class SlotMedium: @unchecked Sendable {
         }
         capacity = region.size ?? left
         if capacity == 0 { throw .unusable(slot: name, why: "it has no bytes") }
-        let held: Descriptor.Options = isBlockDevice && capacity == total ? [.exclusive] : []
+        var options: Descriptor.Options = [.read]
+        if access == .writing { options.insert(.write) }
+        let held: Descriptor.Options = access == .writing && isBlockDevice && capacity == total ? [.exclusive] : []
         do {
-            buffered = try Descriptor(open: region.path, [.read, .write, held])
-            direct = wantsDirect ? try Self.openDirect(region.path) : nil
+            buffered = try Descriptor(open: region.path, [options, held])
+            direct = wantsDirect ? try Self.openDirect(region.path, options) : nil
         } catch {
             throw error.number == SystemError.busy ? .inUse(slot: name) : .system(slot: name, error)
         }
@@ -69,8 +83,8 @@ final class SlotMedium: @unchecked Sendable {
     }
 
     /// Nil where the file system has no direct I/O (open(2): EINVAL).
-    private static func openDirect(_ path: String) throws(SystemError) -> Direct? {
-        do { return try Direct(path) } catch {
+    private static func openDirect(_ path: String, _ options: Descriptor.Options) throws(SystemError) -> Direct? {
+        do { return try Direct(path, options) } catch {
             if error.number == SystemError.invalid { return nil }
             throw error
         }
@@ -98,6 +112,7 @@ final class SlotMedium: @unchecked Sendable {
     /// Writes the first `count` bytes of `buffer` at `position`. With `padded`, bytes behind them up to the next
     /// multiple of 4096 may be written too, where the region has room: they must be what belongs there.
     func write(_ buffer: AlignedBuffer, count: Int, at position: UInt64, padded: Bool = false) throws(SlotError) {
+        if access == .reading { throw .unusable(slot: name, why: "it is open for reading only") }
         guard position <= capacity, UInt64(count) <= capacity - position else {
             throw .tooSmall(slot: name, capacity: capacity, needed: position + UInt64(count))
         }
