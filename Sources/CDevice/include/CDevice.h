@@ -51,6 +51,8 @@ int kedge_unlink(const char *path);
 int kedge_mkdir(const char *path, uint32_t mode);
 int kedge_rmdir(const char *path);
 int kedge_symlink(const char *target, const char *path);
+// Bytes of the target, without a terminating zero; the capacity when it was cut.
+int64_t kedge_readlink(const char *path, char *target, size_t capacity);
 int kedge_free_space(const char *path, uint64_t *bytes);
 void *kedge_directory_open(const char *path, int *error);
 // The next name, or NULL at the end; the pointer lives until the next call. "." and ".." are left out.
