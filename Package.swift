@@ -58,7 +58,7 @@ var targets: [Target] = [
             "BootControl", "BundleFormat", "DeviceTwin", "Payload", "Platform", "Slots", "StrictJSON", "Transfer",
             "Trust", "UpdateEngine",
         ]),
-    .executableTarget(name: "kedged", dependencies: ["DeviceService"], swiftSettings: device),
+    .executableTarget(name: "kedged", dependencies: ["DeviceService", "Platform"], swiftSettings: device),
 ]
 var dependencies: [Package.Dependency] = []
 var products: [Product] = [.executable(name: "kedged", targets: ["kedged"])]

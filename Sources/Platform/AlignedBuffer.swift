@@ -8,7 +8,7 @@ internal import CDevice
 @safe public final class AlignedBuffer: @unchecked Sendable {
     /// Capacity in bytes, a multiple of 4096.
     public let capacity: Int
-    private let base: UnsafeMutableRawPointer
+    fileprivate let base: UnsafeMutableRawPointer
 
     /// The alignment of memory, offsets and counts that O_DIRECT needs on every common medium.
     public static let alignment = 4096
@@ -48,15 +48,31 @@ internal import CDevice
         precondition(start >= 0 && start <= end && end <= capacity)
         unsafe (base + start).initializeMemory(as: UInt8.self, repeating: 0, count: end - start)
     }
-
-    /// Whether the first `count` bytes equal those of another buffer.
-    public func equals(_ other: AlignedBuffer, count: Int) -> Bool {
-        precondition(count >= 0 && count <= capacity && count <= other.capacity)
-        return unsafe compareBytes(base, other.base, count)
-    }
 }
 
 /// memcmp without a C import in every caller.
 private func compareBytes(_ a: UnsafeRawPointer, _ b: UnsafeRawPointer, _ count: Int) -> Bool {
     unsafe kedge_equal(a, b, count) == 1
+}
+
+extension AlignedBuffer {
+    /// Copies bytes to `offset`; they must fit. Only the buffer's present holder may call it.
+    public func copy(_ bytes: RawSpan, at offset: Int) {
+        let count = bytes.byteCount
+        precondition(offset >= 0 && offset + count <= capacity)
+        withMutableBytes { memory in
+            unsafe memory.withUnsafeMutableBytes { target in
+                unsafe bytes.withUnsafeBytes { source in
+                    let part = unsafe UnsafeMutableRawBufferPointer(rebasing: target[offset..<(offset + count)])
+                    unsafe part.copyMemory(from: source)
+                }
+            }
+        }
+    }
+
+    /// Whether `count` bytes from `offset` equal those of another buffer at the same place.
+    public func equals(_ other: AlignedBuffer, from offset: Int = 0, count: Int) -> Bool {
+        precondition(offset >= 0 && offset + count <= capacity && offset + count <= other.capacity)
+        return unsafe compareBytes(base + offset, other.base + offset, count)
+    }
 }

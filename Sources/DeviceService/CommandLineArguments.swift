@@ -1,0 +1,110 @@
+internal import Platform
+
+/// What the user asked for.
+struct CommandLineArguments: Equatable {
+    enum Command: Equatable {
+        case install(location: String, attempt: String?)
+        case status
+        case confirm, rollback, cancel
+        case run(once: Bool, agent: Bool)
+        case help, version
+    }
+    var command: Command
+    var configuration = DeviceConfiguration.defaultPath
+    var json = false
+
+    /// Parses the words behind the program's name.
+    init(_ words: [String]) throws(ServiceError) {
+        var plain: [String] = []
+        var attempt: String?
+        var once = false
+        var agent = false
+        var index = 0
+        command = .help
+        func value(_ name: String) throws(ServiceError) -> String {
+            index += 1
+            guard index < words.count else { throw .usage("\(name) needs a value") }
+            return words[index]
+        }
+        while index < words.count {
+            switch words[index] {
+            case "--config", "-c": configuration = try value("--config")
+            case "--attempt": attempt = try value("--attempt")
+            case "--json": json = true
+            case "--once": once = true
+            case "--agent":
+                let kind = try value("--agent")
+                guard kind == "stdio" else { throw .usage("--agent \(kind) is not known; it is stdio") }
+                agent = true
+            case "--help", "-h": plain = ["help"]
+            case "--version": plain = ["version"]
+            default:
+                if words[index].utf8.first == 0x2d { throw .usage("the option \(words[index]) is not known") }
+                plain.append(words[index])
+            }
+            index += 1
+        }
+        command = try Self.command(plain, attempt: attempt, once: once, agent: agent)
+    }
+
+    private static func command(
+        _ words: [String], attempt: String?, once: Bool, agent: Bool
+    ) throws(ServiceError) -> Command {
+        guard let name = words.first else { throw .usage("there is no command") }
+        let takes = name == "install" ? 2 : 1
+        if words.count > takes { throw .usage("\(words[takes]) is one word too many") }
+        if attempt != nil, name != "install" { throw .usage("--attempt belongs to install") }
+        if once || agent, name != "run" { throw .usage("--once and --agent belong to run") }
+        switch name {
+        case "install":
+            guard words.count == 2 else { throw .usage("install needs a URL or a file") }
+            return .install(location: words[1], attempt: attempt)
+        case "status": return .status
+        case "confirm": return .confirm
+        case "rollback": return .rollback
+        case "cancel": return .cancel
+        case "run": return .run(once: once, agent: agent)
+        case "help": return .help
+        case "version": return .version
+        default: throw .usage("\(name) is no command")
+        }
+    }
+
+    /// `kedged --help`.
+    static let help = """
+        kedged: updates this gateway and hauls it back when an update goes wrong.
+
+        USAGE  kedged [--config FILE] COMMAND
+
+          install URL|FILE   install a release on the spare slots and arm it; the same call again goes on after
+                             any interruption (--attempt ID names the attempt)
+          status             what runs, what is spare, what the last attempt did
+          confirm            confirm the release on trial without its health check
+          rollback           give up the release on trial, or go back to the former release
+          cancel             stop the attempt in work before it is armed
+          run                stay: finish a trial, resume an interrupted attempt
+                             --once          do what is due and leave
+                             --agent stdio   desired documents in, reported patches out, as JSON lines
+
+        OPTIONS
+          -c, --config FILE  device.ini (default /etc/kedge/device.ini)
+          --json             machine-readable output
+          --help, --version
+
+        EXIT STATUS  0 done  1 defect  2 usage  3 configuration  4 bundle refused  5 not for this device
+                     6 storage  7 network (run it again)  8 boot record  9 not now  10 canceled
+                     11 the new release failed and was rolled back
+
+        DEVICE.INI
+          [device]   id, vendor, class, hardware (number), data (directory; /var/lib/kedge)
+          [trust]    root (root.json; /etc/kedge/root.json)
+          [boot]     backend = simulated | uboot; record (simulated); environment1, environment2 = PATH OFFSET SIZE
+                     (uboot); cmdline (/proc/cmdline); tries (3); reboot (/sbin/reboot; or none)
+          [slot NAME a] and [slot NAME b]
+                     type = block: path, and offset and size for a part of a file or device
+                     type = flash: path, offset, size, erase
+                     type = store: path (directory)
+          [health]   command (words, no shell), deadline (seconds)
+          [network]  ca, proxy, connect-timeout, stall-rate, stall-seconds, retries, back-off-ms
+        """
+}

@@ -1,0 +1,108 @@
+internal import BundleFormat
+internal import DeviceTwin
+internal import Platform
+internal import StrictJSON
+internal import UpdateEngine
+
+/// kedged's commands. `main` returns the exit status; everything printed goes through here.
+public enum CommandRunner {
+    /// Runs one command line (without the program's name).
+    public static func main(_ words: [String]) -> Int32 {
+        do throws(Failure) {
+            let arguments = try service { () throws(ServiceError) in try CommandLineArguments(words) }
+            return try run(arguments)
+        } catch {
+            StandardStream.error.line("kedged: " + error.line)
+            return error.category.rawValue
+        }
+    }
+
+    /// The words that this process was started with, without the program's name (proc(5), cmdline).
+    public static func processArguments() -> [String] {
+        do throws(SystemError) {
+            let bytes = try FileSystem.read("/proc/self/cmdline", limit: 4 * 1024 * 1024)
+            var words: [String] = []
+            var start = 0
+            for (index, byte) in bytes.enumerated() where byte == 0 {
+                words.append(String(decoding: bytes[start..<index], as: UTF8.self))
+                start = index + 1
+            }
+            return Array(words.dropFirst())
+        } catch {
+            return []
+        }
+    }
+
+    private static func service<Result>(_ body: () throws(ServiceError) -> Result) throws(Failure) -> Result {
+        do throws(ServiceError) { return try body() } catch { throw Failure(error) }
+    }
+
+    private static func run(_ arguments: CommandLineArguments) throws(Failure) -> Int32 {
+        switch arguments.command {
+        case .help:
+            StandardStream.output.line(CommandLineArguments.help)
+            return 0
+        case .version:
+            StandardStream.output.line("kedged " + KedgeVersion.text)
+            return 0
+        default: break
+        }
+        let configuration = try service { () throws(ServiceError) in
+            try DeviceConfiguration(path: arguments.configuration)
+        }
+        let device = try Device(configuration)
+        switch arguments.command {
+        case .install(let location, let attempt):
+            try work(device, arguments) { (engine) throws(Failure) in try engine.install(location, id: attempt) }
+        case .confirm: try work(device, arguments) { (engine) throws(Failure) in try engine.confirm() }
+        case .rollback: try work(device, arguments) { (engine) throws(Failure) in try engine.rollBack() }
+        case .cancel: try cancel(device, arguments)
+        case .status: try show(try Engine(device.surroundings).status, device, arguments)
+        case .run(let once, let agent): return try Daemon(device, once: once, agent: agent).run()
+        case .help, .version: break
+        }
+        return 0
+    }
+
+    /// Runs a command of the engine under the lock, with progress on standard error, and the status as JSON at the
+    /// end if that was asked for, also after a failure.
+    private static func work(
+        _ device: Device, _ arguments: CommandLineArguments, _ body: (Engine) throws(Failure) -> Void
+    ) throws(Failure) {
+        let lock = try device.lock()
+        defer { withExtendedLifetime(lock) {} }
+        let printer = arguments.json ? nil : ProgressPrinter(.error, time: device.surroundings.time)
+        let engine = try Engine(device.surroundings, observer: printer)
+        do throws(Failure) {
+            try body(engine)
+        } catch {
+            if arguments.json { try show(engine.status, device, arguments) }
+            throw error
+        }
+        if arguments.json { try show(engine.status, device, arguments) }
+    }
+
+    /// In this process when nobody works, otherwise by leaving a request that the worker sees at its next window.
+    private static func cancel(_ device: Device, _ arguments: CommandLineArguments) throws(Failure) {
+        do throws(Failure) {
+            try work(device, arguments) { (engine) throws(Failure) in try engine.cancel() }
+        } catch {
+            guard error.code == EngineError.busy.code else { throw error }
+            do throws(SystemError) {
+                try device.state.setCancelRequest(true)
+            } catch {
+                throw Failure(ServiceError.dataDirectory(error))
+            }
+            StandardStream.error.line("the running kedged was asked to stop; see kedged status")
+        }
+    }
+
+    private static func show(_ status: EngineStatus, _ device: Device, _ arguments: CommandLineArguments) throws(Failure) {
+        let identity = device.surroundings.identity
+        if arguments.json {
+            StandardStream.output.line(StatusText.json(status, identity: identity).compactText)
+        } else {
+            for line in StatusText.lines(status, identity: identity) { StandardStream.output.line(line) }
+        }
+    }
+}

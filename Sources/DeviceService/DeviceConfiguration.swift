@@ -1,0 +1,137 @@
+internal import BootControl
+internal import BundleFormat
+internal import Platform
+internal import Slots
+internal import Transfer
+internal import UpdateEngine
+
+/// `device.ini`: who the device is, where its slots and its boot record are. See `kedged --help` for every key.
+struct DeviceConfiguration: Sendable {
+    /// The boot record's home.
+    enum Boot: Equatable, Sendable {
+        case simulated(record: String)
+        case uboot(UBootEnvironmentHome.Location, UBootEnvironmentHome.Location)
+    }
+    var identity: DeviceIdentity
+    /// Directory for the journal and kept heads.
+    var data: String
+    /// `root.json`.
+    var trust: String
+    var boot: Boot
+    /// File with the kernel command line.
+    var commandLine: String
+    var tries: UInt8
+    /// Words of the reboot command; nil when somebody else reboots.
+    var reboot: [String]?
+    var slots: [SlotConfiguration]
+    /// Words of the health check; empty when there is none.
+    var health: [String]
+    /// Seconds; the shorter of this and the release's own deadline counts. Nil: only the release's.
+    var healthDeadline: UInt32?
+    var http: HTTPOptions
+
+    /// Where it is by default.
+    static let defaultPath = "/etc/kedge/device.ini"
+    private static let sections = ["device", "trust", "boot", "health", "network"]
+
+    /// Reads and checks the file. Paths are not looked at yet.
+    init(path: String) throws(ServiceError) {
+        var reader = try ConfigurationReader(path: path)
+        let vendor = try reader.required("device", "vendor")
+        let deviceClass = try reader.required("device", "class")
+        let hardware = try reader.number("device", "hardware", 0...UInt64(UInt32.max), default: nil)
+        identity = DeviceIdentity(
+            id: try reader.required("device", "id"), vendor: vendor, deviceClass: deviceClass,
+            hardware: UInt32(hardware))
+        data = reader.optional("device", "data") ?? "/var/lib/kedge"
+        trust = reader.optional("trust", "root") ?? "/etc/kedge/root.json"
+        boot = try Self.boot(&reader)
+        commandLine = reader.optional("boot", "cmdline") ?? "/proc/cmdline"
+        tries = UInt8(try reader.number("boot", "tries", 1...100, default: 3))
+        let command = reader.optional("boot", "reboot") ?? "/sbin/reboot"
+        reboot = command == "none" ? nil : Self.words(command)
+        health = Self.words(reader.optional("health", "command") ?? "")
+        let deadline = try reader.number("health", "deadline", 0...86400, default: 0)
+        healthDeadline = deadline == 0 ? nil : UInt32(deadline)
+        http = try Self.network(&reader)
+        slots = try Self.slots(&reader)
+        try reader.finish(known: Self.sections)
+    }
+
+    /// Splits at spaces; there is no quoting, and no shell runs.
+    static func words(_ text: String) -> [String] {
+        text.utf8.split(separator: 0x20).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    private static func boot(_ reader: inout ConfigurationReader) throws(ServiceError) -> Boot {
+        let backend = try reader.required("boot", "backend")
+        switch backend {
+        case "simulated": return .simulated(record: try reader.required("boot", "record"))
+        case "uboot":
+            let first = try reader.required("boot", "environment1")
+            let second = try reader.required("boot", "environment2")
+            guard let one = UBootEnvironmentHome.Location(text: first),
+                let two = UBootEnvironmentHome.Location(text: second)
+            else { throw reader.problem("[boot] environment1 and environment2 must be PATH OFFSET SIZE") }
+            return .uboot(one, two)
+        default: throw reader.problem("[boot] backend = \(backend) must be simulated or uboot")
+        }
+    }
+
+    private static func network(_ reader: inout ConfigurationReader) throws(ServiceError) -> HTTPOptions {
+        var options = HTTPOptions()
+        options.certificateAuthorities = reader.optional("network", "ca")
+        options.proxy = reader.optional("network", "proxy")
+        let connect = try reader.number("network", "connect-timeout", 1...3600, default: 20)
+        options.connectTimeoutMilliseconds = UInt32(connect) * 1000
+        options.stallBytesPerSecond = try reader.number("network", "stall-rate", 1...1_000_000_000, default: 1024)
+        options.stallMilliseconds =
+            UInt32(try reader.number("network", "stall-seconds", 1...3600, default: 30)) * 1000
+        options.attemptsWithoutProgress = UInt32(try reader.number("network", "retries", 1...1000, default: 8))
+        options.backOffBaseMilliseconds =
+            UInt32(try reader.number("network", "back-off-ms", 1...3_600_000, default: 2000))
+        return options
+    }
+
+    /// Sections `slot NAME a` and `slot NAME b`; each name needs both.
+    private static func slots(_ reader: inout ConfigurationReader) throws(ServiceError) -> [SlotConfiguration] {
+        var slots: [SlotConfiguration] = []
+        var names: [(target: Identifier, set: String)] = []
+        for section in reader.sectionNames where section.utf8.starts(with: "slot ".utf8) {
+            let parts = words(section)
+            guard parts.count == 3, let target = Identifier(parts[1]), SlotSet(letter: parts[2]) != nil else {
+                throw reader.problem("[\(section)] must be [slot NAME a] or [slot NAME b]")
+            }
+            names.append((target: target, set: parts[2]))
+            slots.append(try slot(&reader, section, target, parts[2]))
+        }
+        for name in names where !names.contains(where: { $0.target == name.target && $0.set != name.set }) {
+            throw reader.problem("slot \(name.target) needs both [slot \(name.target) a] and [slot \(name.target) b]")
+        }
+        if slots.isEmpty { throw reader.problem("there is no [slot NAME a] section") }
+        return slots
+    }
+
+    /// One slot section.
+    private static func slot(
+        _ reader: inout ConfigurationReader, _ section: String, _ target: Identifier, _ set: String
+    ) throws(ServiceError) -> SlotConfiguration {
+        let all: ClosedRange<UInt64> = 0...BundleLimits.bundle
+        let path = try reader.required(section, "path")
+        let place: SlotConfiguration.Place
+        switch try reader.required(section, "type") {
+        case "block":
+            let size = try reader.number(section, "size", all, default: 0)
+            let offset = try reader.number(section, "offset", all, default: 0)
+            place = .block(path: path, offset: offset, size: size == 0 ? nil : size)
+        case "flash":
+            place = .flash(
+                path: path, offset: try reader.number(section, "offset", all, default: 0),
+                size: try reader.number(section, "size", all, default: nil),
+                eraseSize: try reader.number(section, "erase", all, default: nil))
+        case "store": place = .store(path: path)
+        case let other: throw reader.problem("[\(section)] type = \(other) must be block, flash or store")
+        }
+        return SlotConfiguration(target: target, generation: set, place: place)
+    }
+}

@@ -1,0 +1,168 @@
+internal import BootControl
+internal import BundleFormat
+internal import Platform
+internal import Slots
+internal import Transfer
+internal import Trust
+internal import UpdateEngine
+
+/// Slots as the configuration names them.
+final class ConfiguredSlots: SlotProvider {
+    private let slots: [SlotConfiguration]
+
+    init(_ slots: [SlotConfiguration]) { self.slots = slots }
+
+    func slot(_ target: Identifier, _ set: SlotSet) throws(SlotError) -> any Slot {
+        guard let found = slots.first(where: { $0.target == target && $0.generation == set.letter }) else {
+            throw .missing(slot: "\(target) \(set.letter)")
+        }
+        return try found.makeSlot()
+    }
+}
+
+/// Opens files and HTTP servers with the device's network settings.
+final class ConfiguredSources: SourceOpener {
+    private let options: HTTPOptions
+    private let time: any TimeSource
+    private let random: any RandomSource
+
+    init(_ options: HTTPOptions, time: any TimeSource, random: any RandomSource) {
+        self.options = options
+        self.time = time
+        self.random = random
+    }
+
+    func open(_ location: String) throws(TransferError) -> any BundleSource {
+        try BundleLocation.parse(location).open(options: options, time: time, random: random)
+    }
+}
+
+/// Reboots by the configured command.
+final class CommandPower: PowerControl {
+    private let command: [String]?
+
+    init(_ command: [String]?) { self.command = command }
+
+    func reboot() throws(Failure) -> RebootOutcome {
+        guard let command else { return .byHand }
+        let outcome: ChildProcess.Outcome
+        do throws(SystemError) {
+            outcome = try ChildProcess.run(command, milliseconds: 60_000)
+        } catch {
+            throw Failure(EngineError.reboot(error.context))
+        }
+        if !outcome.succeeded { throw Failure(EngineError.reboot(describe(outcome))) }
+        return .started
+    }
+}
+
+/// Runs the configured health check: exit status 0 within the deadline is healthy. Its environment names the slot,
+/// the release and the attempt; the last lines it prints become the reason.
+final class CommandHealth: HealthCheck {
+    private let command: [String]
+    private let deadline: UInt32?
+
+    init(_ command: [String], deadline: UInt32?) {
+        self.command = command
+        self.deadline = deadline
+    }
+
+    func run(slot: SlotSet, release: String, attempt: String, deadline: UInt32) throws(Failure) {
+        if command.isEmpty { return }
+        let seconds = min(deadline, self.deadline ?? deadline)
+        let outcome: ChildProcess.Outcome
+        do throws(SystemError) {
+            outcome = try ChildProcess.run(
+                command,
+                environment: [
+                    (name: "KEDGE_SLOT", value: slot.letter), (name: "KEDGE_RELEASE", value: release),
+                    (name: "KEDGE_ATTEMPT", value: attempt),
+                ], milliseconds: UInt64(seconds) * 1000)
+        } catch {
+            throw Failure(EngineError.healthFailed(error.context))
+        }
+        if outcome.timedOut { throw Failure(EngineError.healthFailed("no answer in \(seconds) s; \(lastLine(outcome))")) }
+        if !outcome.succeeded { throw Failure(EngineError.healthFailed(describe(outcome))) }
+    }
+}
+
+/// How a command ended, with the last line it printed.
+private func describe(_ outcome: ChildProcess.Outcome) -> String {
+    if let status = outcome.status { return "exit status \(status); \(lastLine(outcome))" }
+    return outcome.timedOut ? "it did not end in time" : "ended by signal \(outcome.signal)"
+}
+
+/// The last line that is not empty, at most 240 characters, without controls.
+private func lastLine(_ outcome: ChildProcess.Outcome) -> String {
+    var last = ""
+    for line in outcome.output.utf8.split(separator: 0x0a) {
+        let visible = line.filter { $0 >= 0x20 && $0 != 0x7f }
+        if !visible.isEmpty { last = String(decoding: visible.prefix(240), as: UTF8.self) }
+    }
+    return last.isEmpty ? "it printed nothing" : last
+}
+
+/// Everything one kedged works with.
+struct Device {
+    let configuration: DeviceConfiguration
+    let state: DirectoryState
+    let surroundings: EngineSurroundings
+
+    /// From the configuration; opens the boot record's home lazily, reads the trust root and the running slot.
+    init(_ configuration: DeviceConfiguration) throws(Failure) {
+        self.configuration = configuration
+        state = DirectoryState(configuration.data)
+        let time = SystemTime()
+        let random = SystemRandom()
+        surroundings = EngineSurroundings(
+            identity: configuration.identity, trust: try Self.trust(configuration), boot: try Self.home(configuration),
+            running: try Self.running(configuration), slots: ConfiguredSlots(configuration.slots),
+            sources: ConfiguredSources(configuration.http, time: time, random: random), state: state,
+            power: CommandPower(configuration.reboot),
+            health: CommandHealth(configuration.health, deadline: configuration.healthDeadline), time: time,
+            random: random, tries: configuration.tries)
+    }
+
+    private static func trust(_ configuration: DeviceConfiguration) throws(Failure) -> TrustStore {
+        do throws(TrustError) { return try TrustStore.load(path: configuration.trust) } catch { throw Failure(error) }
+    }
+
+    private static func home(_ configuration: DeviceConfiguration) throws(Failure) -> any BootHome {
+        switch configuration.boot {
+        case .simulated(let path): return SimulatedBootHome(path: path)
+        case .uboot(let first, let second):
+            do throws(BootError) { return try UBootEnvironmentHome(first, second) } catch { throw Failure(error) }
+        }
+    }
+
+    /// The running slot; the kernel's own boot id stands in where the boot loader gives none.
+    private static func running(_ configuration: DeviceConfiguration) throws(Failure) -> RunningSlot {
+        do throws(BootError) {
+            let running = try RunningSlot.read(configuration.commandLine)
+            if running.bootID != nil { return running }
+            return RunningSlot(slot: running.slot, bootID: kernelBootID())
+        } catch {
+            throw Failure(error)
+        }
+    }
+
+    private static func kernelBootID() -> String? {
+        do throws(SystemError) {
+            let bytes = try FileSystem.read("/proc/sys/kernel/random/boot_id", limit: 256)
+            return String(decoding: bytes.filter { $0 > 0x20 }, as: UTF8.self)
+        } catch {
+            return nil
+        }
+    }
+
+    /// Takes the lock, or says who cannot.
+    func lock() throws(Failure) -> DeviceLock {
+        do throws(SystemError) {
+            try state.prepare()
+            if let lock = try state.lock() { return lock }
+        } catch {
+            throw Failure(ServiceError.dataDirectory(error))
+        }
+        throw Failure(EngineError.busy)
+    }
+}

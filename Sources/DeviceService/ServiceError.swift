@@ -1,0 +1,44 @@
+public import Platform
+
+/// What is wrong with a configuration file or a command line.
+public enum ServiceError: StableError, Equatable, Sendable {
+    case configurationMissing(path: String)
+    case configurationSyntax(path: String, line: Int)
+    case configuration(path: String, why: String)
+    case usage(String)
+    case dataDirectory(SystemError)
+
+    public var code: String {
+        switch self {
+        case .configurationMissing: "config.missing"
+        case .configurationSyntax: "config.syntax"
+        case .configuration: "config.invalid"
+        case .usage: "usage"
+        case .dataDirectory: "config.data"
+        }
+    }
+    public var category: ErrorCategory {
+        switch self {
+        case .usage: .usage
+        case .dataDirectory: .storage
+        default: .configuration
+        }
+    }
+    public var context: String {
+        switch self {
+        case .configurationMissing(let path): "there is no configuration at \(path)"
+        case .configurationSyntax(let path, let line): "\(path), line \(line): this is not INI"
+        case .configuration(let path, let why): "\(path): \(why)"
+        case .usage(let why): why
+        case .dataDirectory(let error): "the data directory cannot be used: \(error.context)"
+        }
+    }
+    public var remedy: String {
+        switch self {
+        case .configurationMissing: "Write it, or name another one with --config"
+        case .configurationSyntax, .configuration: "Correct the file; kedged --help names every section and key"
+        case .usage: "See kedged --help"
+        case .dataDirectory(let error): error.remedy
+        }
+    }
+}

@@ -1,0 +1,70 @@
+internal import BootControl
+internal import DeviceTwin
+internal import Platform
+internal import StrictJSON
+internal import UpdateEngine
+
+/// `kedged status`.
+enum StatusText {
+    /// For people.
+    static func lines(_ status: EngineStatus, identity: DeviceIdentity) -> [String] {
+        var lines = [
+            "device    \(identity.id) (\(identity.vendor) \(identity.deviceClass), hardware \(identity.hardware))",
+            "running   " + slot(status, status.running),
+            "spare     " + slot(status, status.running.other),
+            "phase     " + status.phase.rawValue,
+        ]
+        if let attempt = status.attempt {
+            lines.append("attempt   \(attempt.id)" + (attempt.releaseID.isEmpty ? "" : " for \(attempt.releaseID)"))
+            if attempt.counters.fetched > 0 {
+                lines.append(
+                    "bytes     \(ByteCount.text(attempt.counters.fetched)) fetched, "
+                        + "\(ByteCount.text(attempt.counters.written)) written, "
+                        + "\(ByteCount.text(attempt.counters.unchanged)) unchanged, "
+                        + "\(ByteCount.text(attempt.counters.reused)) kept from before an interruption")
+            }
+        }
+        if status.record.phase == .trial { lines.append("tries     \(status.record.triesLeft) left") }
+        if let result = status.result {
+            let reason = result.reason.isEmpty ? "" : " (\(result.reason))"
+            lines.append("result    \(result.phase.rawValue)\(reason)")
+            if let failure = result.failure {
+                lines.append("          \(failure.code): \(failure.context)")
+                lines.append("          \(failure.remedy)")
+            }
+        }
+        lines.append("floor     security version \(status.record.floor), sequence \(status.record.acceptedSequence)")
+        return lines
+    }
+
+    private static func slot(_ status: EngineStatus, _ set: SlotSet) -> String {
+        let release = status[set].map { "\($0.id) (\($0.version))" } ?? "release not known"
+        let selected = status.record.active == set ? ", selected" : ""
+        return "\(set.letter): \(release), \(stateName(status.record[set].state))\(selected)"
+    }
+
+    private static func stateName(_ state: SlotRecord.State) -> String {
+        switch state {
+        case .empty: "empty"
+        case .writing: "being written"
+        case .trial: "on trial"
+        case .good: "good"
+        case .bad: "not usable"
+        }
+    }
+
+    /// For machines: the reported section, the device and this process's peak memory.
+    static func json(_ status: EngineStatus, identity: DeviceIdentity) -> JSONValue {
+        .members([
+            (
+                "device",
+                .members([
+                    ("id", .string(identity.id)), ("vendor", .string(identity.vendor)),
+                    ("class", .string(identity.deviceClass)), ("hardware", .integer(Int64(identity.hardware))),
+                ])
+            ),
+            ("ota", ReportedDocument.section(status)),
+            ("process", .members([("peakResidentKiB", .integer(Int64(clamping: ProcessInformation.peakResidentKiB)))])),
+        ])
+    }
+}

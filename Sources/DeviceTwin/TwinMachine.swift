@@ -1,0 +1,95 @@
+internal import Platform
+public import StrictJSON
+public import UpdateEngine
+
+/// Turns desired documents and the engine's changes into commands and reports: a value without input or output.
+///
+/// The desired state is a level, not an edge: a document that is delivered twice, late or out of order changes
+/// nothing that its attempt id has not asked for already.
+public struct TwinMachine: Sendable {
+    /// What happened.
+    public enum Event: Sendable {
+        /// One JSON document came.
+        case document(String)
+        /// The engine's status changed; the time in nanoseconds (monotonic).
+        case status(EngineStatus, at: UInt64)
+        /// The engine finished what it was told to do.
+        case idle
+    }
+
+    /// What to do.
+    public enum Effect: Equatable, Sendable {
+        case start(DesiredUpdate)
+        /// Ask the running attempt to stop.
+        case requestCancel
+        /// Send a reported patch.
+        case report(JSONValue)
+    }
+
+    private var busy = false
+    private var current: String?
+    private var waiting: DesiredUpdate?
+    private var done: [DesiredUpdate] = []
+    private var newestVersion: Int64 = .min
+    private var lastSection: JSONValue?
+    private var lastPhase: Phase?
+    private var lastReportAt: UInt64 = 0
+
+    /// Progress is told at most this often; every change of phase is told at once.
+    public static let progressInterval: UInt64 = 1_000_000_000
+    private static let doneLimit = 32
+
+    public init() {}
+
+    public mutating func handle(_ event: Event) -> [Effect] {
+        switch event {
+        case .document(let text): return take(text)
+        case .status(let status, let now): return report(status, now)
+        case .idle:
+            busy = false
+            current = nil
+            guard let next = waiting else { return [] }
+            waiting = nil
+            return begin(next)
+        }
+    }
+
+    private mutating func take(_ text: String) -> [Effect] {
+        let decoded: (update: DesiredUpdate, version: Int64?)?
+        do throws(JSONError) {
+            decoded = try DesiredUpdate.decode(try JSONValue.parse(text, limit: DesiredUpdate.limit))
+        } catch {
+            return [.report(ReportedDocument.refusal(Failure(error)))]
+        }
+        guard let (update, version) = decoded else { return [] }
+        if let version {
+            // A push that is older than what was seen in this session is out of order.
+            if version < newestVersion { return [] }
+            newestVersion = version
+        }
+        if done.contains(update) || waiting == update { return [] }
+        done.append(update)
+        if done.count > Self.doneLimit { done.removeFirst() }
+        if !busy { return begin(update) }
+        if update.action == .cancel { return update.attempt == current ? [.requestCancel] : [] }
+        waiting = update
+        // A newer wish replaces the attempt in work, which stops at its next window.
+        return update.action == .install && update.attempt != current ? [.requestCancel] : []
+    }
+
+    private mutating func begin(_ update: DesiredUpdate) -> [Effect] {
+        busy = true
+        current = update.attempt
+        return [.start(update)]
+    }
+
+    private mutating func report(_ status: EngineStatus, _ now: UInt64) -> [Effect] {
+        let section = ReportedDocument.section(status)
+        if section == lastSection { return [] }
+        if status.phase == lastPhase, !status.phase.isTerminal, now &- lastReportAt < Self.progressInterval { return [] }
+        lastSection = section
+        lastPhase = status.phase
+        lastReportAt = now
+        return [.report(.members([("ota", section)]))]
+    }
+}

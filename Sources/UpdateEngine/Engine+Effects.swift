@@ -1,0 +1,258 @@
+internal import BootControl
+internal import BundleFormat
+internal import Payload
+internal import Platform
+internal import Slots
+internal import Transfer
+internal import Trust
+
+extension Engine {
+    /// Runs one effect; the event that came of it, if any.
+    func perform(_ effect: UpdateMachine.Effect) throws(Failure) -> UpdateMachine.Event? {
+        do throws(Failure) {
+            switch effect {
+            case .plan: return try makePlan()
+            case .store(let record): return try store(record)
+            case .transfer:
+                try transfer()
+                return .transferred
+            case .readBack:
+                try readBack()
+                return .readBack
+            case .measure:
+                try measure()
+                return .measured
+            case .checkHealth:
+                try checkHealth()
+                return .healthy
+            case .reboot:
+                try reboot()
+                return nil
+            case .finish(let phase, let failure, let reason):
+                try finish(phase, failure, reason)
+                return nil
+            }
+        } catch {
+            // While a trial or an armed record stands, only the boot record may change what is true: an error of
+            // the record, the reboot or the journal is told, and the next start goes on from the record.
+            switch effect {
+            case .store where machine.phase == .trial || machine.phase == .armed: throw error
+            case .reboot, .finish: throw error
+            default: return .failed(error)
+            }
+        }
+    }
+
+    /// One write of the boot record. After an error the record is read again: what is on the medium decides.
+    private func store(_ record: BootRecord) throws(Failure) -> UpdateMachine.Event {
+        if record.phase == .trial, var attempt = machine.attempt, machine.phase == .verified {
+            // Noted before the record is armed: a boot with another id on the former slot then proves that the
+            // boot loader did not try.
+            attempt.armedBoot = outside.running.bootID ?? ""
+            machine.note(attempt)
+            try noteProgress()
+        }
+        do throws(BootError) {
+            return .stored(try outside.boot.store(record))
+        } catch {
+            let present = try step { () throws(BootError) in try outside.boot.load() }
+            var wanted = record
+            wanted.revision = present.revision
+            if present == wanted { return .stored(present) }
+            throw Failure(error)
+        }
+    }
+
+    /// Hashes the running slot set and compares it with the release that the record names.
+    func measure() throws(Failure) {
+        let running = machine.running
+        guard let manifest = machine.record[running].manifest, let head = keptHead(running),
+            head.release.digest == manifest
+        else { throw Failure(EngineError.wrongImage("the release's head is not kept on this device")) }
+        try measure(head, in: running)
+    }
+
+    private func measure(_ head: BundleHead, in set: SlotSet) throws(Failure) {
+        let buffer = try step { () throws(SystemError) in try AlignedBuffer(capacity: BundleLimits.window) }
+        for table in head.tables {
+            let slot = try step { () throws(SlotError) in try outside.slots.slot(table.component.target, set) }
+            let found = try step { () throws(SlotError) -> WindowComparison in
+                try slot.openForReading(table.component)
+                defer { slot.close() }
+                return try SlotScan(slot: slot, table: table, buffer: buffer).isWhole()
+            }
+            if found == .differs {
+                throw Failure(EngineError.wrongImage("\(slot.displayName) differs from release \(head.release.manifest.releaseID)"))
+            }
+        }
+    }
+
+    private func checkHealth() throws(Failure) {
+        notify()
+        let head = keptHead(machine.running)
+        try outside.health.run(
+            slot: machine.running, release: head?.release.manifest.releaseID ?? "",
+            attempt: machine.record.attempt, deadline: head?.release.manifest.healthDeadline ?? 300)
+    }
+
+    private func reboot() throws(Failure) {
+        // After a rollback the reboot is part of coming back; an armed release follows its own policy.
+        let manual = machine.phase == .armed && head?.release.manifest.reboot == .manual
+        if manual { return }
+        switch try outside.power.reboot() {
+        case .started: rebooting = true
+        case .byHand: break
+        }
+    }
+
+    private func finish(_ phase: Phase, _ failure: Failure?, _ reason: String) throws(Failure) {
+        closeTargets()
+        guard let attempt = machine.attempt, !attempt.id.isEmpty else { return }
+        state.latch(AttemptResult(attempt, phase, failure: failure ?? Self.failure(of: machine.record, phase), reason: reason))
+        if state.attempt?.id == attempt.id { state.attempt?.phase = phase }
+        try saveState()
+        try step { () throws(SystemError) in try outside.state.setCancelRequest(false) }
+        notify()
+    }
+
+    private static func failure(of record: BootRecord, _ phase: Phase) -> Failure? {
+        phase == .rolledBack ? failure(of: record.reason) : nil
+    }
+
+    /// Closes what the attempt in work holds open.
+    func closeTargets() {
+        for slot in targets { slot.close() }
+        targets = []
+        armCancel(nil)
+        source = nil
+        held = []
+    }
+
+    // MARK: planning
+
+    /// Head, admission, plan. Changes nothing on a slot or in the boot record.
+    private func makePlan() throws(Failure) -> UpdateMachine.Event {
+        guard var attempt = machine.attempt else { throw Failure(EngineError.interrupted) }
+        try checkCanceled()
+        let source = try step { () throws(TransferError) in try outside.sources.open(attempt.location) }
+        self.source = source
+        armCancel(source)
+        let head = try fetchHead(source)
+        let manifest = head.release.manifest
+        if let wanted = attempt.wanted, wanted != head.release.digest {
+            throw Failure(EngineError.otherManifest(wanted: wanted, found: head.release.digest))
+        }
+        try step { () throws(EngineError) in
+            try Admission(
+                identity: outside.identity, record: machine.record, trustFloor: outside.trust.root.floor, now: now()
+            ).check(head.release)
+        }
+        let resumes = attempt.manifest == head.release.digest && machine.record.phase == .writing
+            && machine.record.attempt == attempt.id
+        if !resumes { attempt.progress = [] }
+        attempt.manifest = head.release.digest
+        attempt.releaseID = manifest.releaseID
+        attempt.version = manifest.version
+        attempt.target = machine.running.other.letter
+        attempt.imageBytes = manifest.imageBytes
+        attempt.counters.fetched += source.bytesReceived
+        state.timeFloor = max(state.timeFloor, manifest.created)
+        self.head = head
+        if machine.record[machine.running].manifest == head.release.digest, machine.record.active == machine.running {
+            if runningHolds(head) { return .alreadyRunning(attempt) }
+        }
+        try planSlots(head, &attempt, resumes: resumes)
+        machine.note(attempt)
+        try keep(head)
+        return .planned(attempt, sequence: manifest.sequence, securityVersion: manifest.securityVersion)
+    }
+
+    private func fetchHead(_ source: any BundleSource) throws(Failure) -> BundleHead {
+        do throws(Failure) {
+            return try BundleHead.fetch(source, trust: outside.trust)
+        } catch {
+            // A canceled transfer is the attempt's cancellation.
+            try checkCanceled()
+            throw error
+        }
+    }
+
+    private func runningHolds(_ head: BundleHead) -> Bool {
+        do throws(Failure) {
+            try measure(head, in: machine.running)
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    /// Keeps the head for the trial's measurement and for names, unless it is there already.
+    private func keep(_ head: BundleHead) throws(Failure) {
+        try step { () throws(SystemError) in
+            let set = machine.running.other
+            if try outside.state.readHead(set) != head.bytes { try outside.state.writeHead(set, head.bytes) }
+        }
+    }
+
+    private func planSlots(_ head: BundleHead, _ attempt: inout Attempt, resumes: Bool) throws(Failure) {
+        targets = []
+        held = []
+        whole = []
+        for table in head.tables {
+            let slot = try step { () throws(SlotError) in
+                try outside.slots.slot(table.component.target, machine.running.other)
+            }
+            try step { () throws(SlotError) in try slot.check(table.component) }
+            targets.append(slot)
+        }
+        let buffer = try step { () throws(SystemError) in try AlignedBuffer(capacity: BundleLimits.window) }
+        for (index, table) in head.tables.enumerated() {
+            let claimed = attempt.progress.first { $0.component == table.component.id }
+            let present = try step { () throws(SlotError) in try targets[index].holds(table.component) }
+            whole.append(present)
+            held.append(try findHeld(targets[index], table, present, resumes ? claimed : nil, buffer))
+        }
+        attempt.progress = held
+        let list = FetchList(head.tables, held: held)
+        var items: [UpdatePlan.Item] = []
+        for (index, table) in head.tables.enumerated() {
+            items.append(Self.item(table, slot: targets[index].displayName, held: held[index], list: list, number: index))
+        }
+        plan = UpdatePlan(items: items)
+        attempt.counters.reused = plan?.reusedBytes ?? 0
+        handledBytes = attempt.counters.reused
+    }
+
+    private func findHeld(
+        _ slot: any Slot, _ table: VerifiedChunkTable, _ present: Bool, _ claimed: WindowBitmap?, _ buffer: AlignedBuffer
+    ) throws(Failure) -> WindowBitmap {
+        try step { () throws(SlotError) in
+            if present {
+                var all = WindowBitmap(component: table.component.id, count: table.table.windows.count)
+                for index in 0..<all.count { all.insert(index) }
+                return all
+            }
+            guard let claimed else {
+                return WindowBitmap(component: table.component.id, count: table.table.windows.count)
+            }
+            try slot.open(table.component)
+            defer { slot.close() }
+            return try SlotScan(slot: slot, table: table, buffer: buffer).held(claimed: claimed)
+        }
+    }
+
+    private static func item(
+        _ table: VerifiedChunkTable, slot: String, held: WindowBitmap, list: FetchList, number: Int
+    ) -> UpdatePlan.Item {
+        var reused: UInt64 = 0
+        var missing = 0
+        for index in table.table.windows.indices {
+            if held.contains(index) { reused += UInt64(table.table.plainLength(of: index)) } else { missing += 1 }
+        }
+        var fetch: UInt64 = 0
+        for job in list.jobs where job.targets[0].component == number { fetch += UInt64(job.length) }
+        return UpdatePlan.Item(
+            component: table.component.id, slot: slot, imageBytes: table.component.size, reusedBytes: reused,
+            fetchBytes: fetch, windowsToDo: missing, windows: table.table.windows.count)
+    }
+}

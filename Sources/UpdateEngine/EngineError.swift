@@ -1,0 +1,142 @@
+public import BundleFormat
+public import Platform
+
+/// What the engine itself refuses or finds; errors of the modules below keep their own codes.
+public enum EngineError: StableError, Equatable, Sendable {
+    /// Another kedged holds this device's data directory.
+    case busy
+    case canceled
+    /// This process was told to stop; the attempt goes on at the next start.
+    case stopped
+    /// Another attempt waits for its reboot or is on trial.
+    case attemptPending(String)
+    case badAttemptID
+    /// The manifest is not the one that was asked for.
+    case otherManifest(wanted: Digest, found: Digest)
+    case wrongProduct(String)
+    case wrongHardware(device: UInt32, lowest: UInt32, highest: UInt32)
+    case older(sequence: UInt64, accepted: UInt64)
+    case belowFloor(securityVersion: UInt32, floor: UInt32)
+    case updaterTooOld(needed: String)
+    case expired(at: Int64)
+    case notYet(at: Int64)
+    case nothingToConfirm
+    case nothingToCancel
+    case nothingToRollBack(String)
+    case healthFailed(String)
+    case wrongImage(String)
+    case bootFailed(String)
+    case interrupted
+    case head(String)
+    case journal(String)
+    case reboot(String)
+    case unknownRunningSlot(String)
+
+    public var code: String {
+        switch self {
+        case .busy: "engine.busy"
+        case .canceled: "engine.canceled"
+        case .stopped: "engine.stopped"
+        case .attemptPending: "engine.attempt-pending"
+        case .badAttemptID: "engine.attempt-id"
+        case .otherManifest: "policy.other-manifest"
+        case .wrongProduct: "policy.wrong-product"
+        case .wrongHardware: "policy.wrong-hardware"
+        case .older: "policy.older"
+        case .belowFloor: "policy.below-floor"
+        case .updaterTooOld: "policy.updater-too-old"
+        case .expired: "policy.expired"
+        case .notYet: "policy.not-yet"
+        case .nothingToConfirm: "engine.nothing-to-confirm"
+        case .nothingToCancel: "engine.nothing-to-cancel"
+        case .nothingToRollBack: "engine.nothing-to-roll-back"
+        case .healthFailed: "health.failed"
+        case .wrongImage: "health.wrong-image"
+        case .bootFailed: "health.boot-failed"
+        case .interrupted: "engine.interrupted"
+        case .head: "engine.head"
+        case .journal: "engine.journal"
+        case .reboot: "engine.reboot"
+        case .unknownRunningSlot: "boot.unknown-slot"
+        }
+    }
+
+    public var category: ErrorCategory {
+        switch self {
+        case .busy, .stopped, .attemptPending, .nothingToConfirm, .nothingToCancel, .nothingToRollBack, .interrupted: .state
+        case .canceled: .canceled
+        case .badAttemptID: .usage
+        case .otherManifest, .wrongProduct, .wrongHardware, .older, .belowFloor, .updaterTooOld, .expired, .notYet:
+            .policy
+        case .healthFailed, .wrongImage, .bootFailed: .health
+        case .head, .journal: .storage
+        case .reboot, .unknownRunningSlot: .boot
+        }
+    }
+
+    public var context: String {
+        switch self {
+        case .busy: "another kedged works on this device"
+        case .canceled: "the attempt was canceled; the running release is untouched"
+        case .stopped: "kedged was told to stop; what reached the slot is kept"
+        case .attemptPending(let id): "attempt \(id) waits for its reboot or is on trial"
+        case .badAttemptID: "an attempt id has 1 to 64 printable ASCII characters without spaces"
+        case .otherManifest(let wanted, let found): "manifest \(wanted) was asked for, the bundle has \(found)"
+        case .wrongProduct(let text): text
+        case .wrongHardware(let device, let lowest, let highest):
+            "the device has hardware revision \(device), the release is for \(lowest) to \(highest)"
+        case .older(let sequence, let accepted):
+            "the release has sequence \(sequence), this device already ran \(accepted)"
+        case .belowFloor(let version, let floor):
+            "the release has security version \(version), this device accepts \(floor) and newer"
+        case .updaterTooOld(let needed): "the release needs kedged \(needed), this is \(KedgeVersion.text)"
+        case .expired(let at): "the release expired at \(at) (seconds since 1970)"
+        case .notYet(let at): "the release is not to be installed before \(at) (seconds since 1970)"
+        case .nothingToConfirm: "no release is on trial"
+        case .nothingToCancel: "no attempt can be canceled now"
+        case .nothingToRollBack(let why): why
+        case .healthFailed(let why): "the health check failed: \(why)"
+        case .wrongImage(let why): "the running slot is not what was installed: \(why)"
+        case .bootFailed(let why): why
+        case .interrupted: "the attempt was interrupted and what it fetched from is not known any more"
+        case .head(let why): "the kept head of the bundle cannot be used: \(why)"
+        case .journal(let why): "the journal cannot be used: \(why)"
+        case .reboot(let why): "the reboot could not be started: \(why)"
+        case .unknownRunningSlot(let why): "the running slot is not known: \(why)"
+        }
+    }
+
+    public var remedy: String {
+        switch self {
+        case .busy: "Wait until it is done, or ask it to stop with kedged cancel"
+        case .stopped: "Start it again: the attempt goes on"
+        case .canceled, .interrupted: "Start a new attempt when it is wanted"
+        case .attemptPending: "Reboot to go on, or give it up with kedged rollback"
+        case .badAttemptID: "Use a UUID"
+        case .otherManifest: "Check the URL and the digest in the request"
+        case .wrongProduct, .wrongHardware: "Choose the release for this device; if it is the right one, check device.ini"
+        case .older, .belowFloor: "Choose a newer release; for an older one build it again with a higher sequence"
+        case .updaterTooOld: "Install a release that brings a newer kedged first"
+        case .expired: "Choose a newer release"
+        case .notYet: "Try later, or check the device's clock"
+        case .nothingToConfirm, .nothingToCancel, .nothingToRollBack: "See kedged status"
+        case .healthFailed: "Read the health check's output above; the former release runs again after the reboot"
+        case .wrongImage: "Install again; if it comes back, the medium is failing"
+        case .bootFailed: "Test the release on a spare gateway's console; the former release runs"
+        case .head, .journal: "Check the data directory of device.ini; a new attempt starts over"
+        case .reboot: "Reboot by hand; the new release is tried at the next boot"
+        case .unknownRunningSlot: "The boot loader must pass kedge.slot=a or kedge.slot=b on the kernel command line"
+        }
+    }
+}
+
+/// Runs a step of a module below and turns its error into a `Failure` with the same code.
+func step<E: StableError, Result: ~Copyable>(
+    _ body: () throws(E) -> Result
+) throws(Failure) -> Result {
+    do throws(E) {
+        return try body()
+    } catch {
+        throw Failure(error)
+    }
+}

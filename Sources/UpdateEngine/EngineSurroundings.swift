@@ -1,0 +1,108 @@
+public import BootControl
+public import BundleFormat
+public import Platform
+public import Slots
+public import Transfer
+public import Trust
+
+/// Who this device is; compared with what the release says it is for.
+public struct DeviceIdentity: Equatable, Sendable {
+    public let id: String
+    public let vendor: String
+    public let deviceClass: String
+    /// Hardware revision.
+    public let hardware: UInt32
+
+    public init(id: String, vendor: String, deviceClass: String, hardware: UInt32) {
+        self.id = id
+        self.vendor = vendor
+        self.deviceClass = deviceClass
+        self.hardware = hardware
+    }
+}
+
+/// The device's slots, by the names that components target.
+public protocol SlotProvider: AnyObject, Sendable {
+    /// The slot of one set.
+    func slot(_ target: Identifier, _ set: SlotSet) throws(SlotError) -> any Slot
+}
+
+/// Opens the place that a bundle comes from.
+public protocol SourceOpener: AnyObject, Sendable {
+    func open(_ location: String) throws(TransferError) -> any BundleSource
+}
+
+/// Reboots.
+public protocol PowerControl: AnyObject, Sendable {
+    /// Starts the reboot. Returns `.started` when the machine is going down, `.byHand` when the device's
+    /// configuration leaves the reboot to somebody else.
+    func reboot() throws(Failure) -> RebootOutcome
+}
+
+/// What `PowerControl.reboot` did.
+public enum RebootOutcome: Sendable {
+    case started, byHand
+}
+
+/// Decides whether the running release works.
+public protocol HealthCheck: AnyObject, Sendable {
+    /// Returns when healthy; throws `health.failed` with the reason otherwise. Ends within `deadline` seconds.
+    func run(slot: SlotSet, release: String, attempt: String, deadline: UInt32) throws(Failure)
+}
+
+/// The few bytes that the engine keeps besides the boot record.
+public protocol StateStore: AnyObject, Sendable {
+    /// Both slots of the journal file, as they are; nil where nothing was ever written.
+    func readJournal(slot: Int) throws(SystemError) -> [UInt8]?
+    /// Overwrites one slot and makes it durable.
+    func writeJournal(slot: Int, _ bytes: [UInt8]) throws(SystemError)
+    /// The kept head of the bundle in a slot set.
+    func readHead(_ set: SlotSet) throws(SystemError) -> [UInt8]?
+    /// Replaces it as a whole.
+    func writeHead(_ set: SlotSet, _ bytes: [UInt8]) throws(SystemError)
+    /// Whether another process asked to cancel.
+    func cancelRequested() -> Bool
+    /// Leaves such a request, or takes it back.
+    func setCancelRequest(_ present: Bool) throws(SystemError)
+}
+
+/// Told of every change; called on the engine's thread, must not block for long.
+public protocol EngineObserver: AnyObject, Sendable {
+    func engineChanged(_ status: EngineStatus)
+}
+
+/// Everything outside the engine, so that simulation runs the same engine.
+public struct EngineSurroundings: Sendable {
+    public let identity: DeviceIdentity
+    public let trust: TrustStore
+    public let boot: any BootHome
+    public let running: RunningSlot
+    public let slots: any SlotProvider
+    public let sources: any SourceOpener
+    public let state: any StateStore
+    public let power: any PowerControl
+    public let health: any HealthCheck
+    public let time: any TimeSource
+    public let random: any RandomSource
+    /// Boots that a new release gets to confirm itself, 1 to 255.
+    public let tries: UInt8
+
+    public init(
+        identity: DeviceIdentity, trust: TrustStore, boot: any BootHome, running: RunningSlot,
+        slots: any SlotProvider, sources: any SourceOpener, state: any StateStore, power: any PowerControl,
+        health: any HealthCheck, time: any TimeSource, random: any RandomSource, tries: UInt8
+    ) {
+        self.identity = identity
+        self.trust = trust
+        self.boot = boot
+        self.running = running
+        self.slots = slots
+        self.sources = sources
+        self.state = state
+        self.power = power
+        self.health = health
+        self.time = time
+        self.random = random
+        self.tries = tries
+    }
+}

@@ -1,0 +1,42 @@
+internal import Platform
+internal import Transfer
+
+/// A source of which some bytes are already here: they are served from memory and the rest from the source, so that
+/// nothing which the head's request brought is fetched again.
+final class PrefixedSource: BundleSource, @unchecked Sendable {
+    private let source: any BundleSource
+    private let start: UInt64
+    private let bytes: [UInt8]
+
+    init(_ source: any BundleSource, at start: UInt64, bytes: [UInt8]) {
+        self.source = source
+        self.start = start
+        self.bytes = bytes
+    }
+
+    var displayName: String { source.displayName }
+    var totalLength: UInt64? { source.totalLength }
+    var bytesReceived: UInt64 { source.bytesReceived }
+    func cancel() { source.cancel() }
+
+    func read(
+        _ range: Range<UInt64>, deliver: (RawSpan) throws(TransferError) -> Void
+    ) throws(TransferError) {
+        let end = start + UInt64(bytes.count)
+        guard range.lowerBound >= start, range.lowerBound < end, !range.isEmpty else {
+            return try source.read(range, deliver: deliver)
+        }
+        let stop = min(range.upperBound, end)
+        let part = Int(range.lowerBound - start)..<Int(stop - start)
+        let held = bytes
+        let piece = held.rawBytes.extracting(part)
+        try deliver(piece)
+        if stop < range.upperBound { try source.read(stop..<range.upperBound, deliver: deliver) }
+    }
+
+    func readAvailable(
+        _ range: Range<UInt64>, deliver: (RawSpan) throws(TransferError) -> Void
+    ) throws(TransferError) {
+        try source.readAvailable(range, deliver: deliver)
+    }
+}

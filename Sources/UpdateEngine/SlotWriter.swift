@@ -1,0 +1,137 @@
+internal import BundleFormat
+internal import Payload
+internal import Platform
+internal import Slots
+internal import Trust
+
+/// The writing half of the pipeline: decode, compare, write, flush once an epoch.
+final class SlotWriter {
+    /// Image bytes between two flushes. After a power cut at most this much is fetched again.
+    static let epochBytes = 8 * 1024 * 1024
+
+    private let tables: [VerifiedChunkTable]
+    private let slots: [any Slot]
+    private let decoder: WindowDecoder
+    private let scratch: AlignedBuffer
+    private let present: AlignedBuffer
+    private var pending: [(component: Int, window: Int)] = []
+    private var pendingBytes = 0
+
+    /// Windows that are flushed, by component.
+    private(set) var flushed: [WindowBitmap]
+    /// Image bytes found unchanged, and written.
+    private(set) var unchanged: UInt64 = 0
+    private(set) var written: UInt64 = 0
+    /// Image bytes handled so far, flushed or not.
+    private(set) var handled: UInt64 = 0
+
+    /// Compared first: a window that differs nearly always differs here, and then the rest need not be read.
+    private static let probe = 64 * 1024
+
+    init(tables: [VerifiedChunkTable], slots: [any Slot], held: [WindowBitmap]) throws(Failure) {
+        self.tables = tables
+        self.slots = slots
+        flushed = held
+        decoder = try step { () throws(PayloadError) in try WindowDecoder() }
+        scratch = try step { () throws(SystemError) in try AlignedBuffer(capacity: BundleLimits.window) }
+        present = try step { () throws(SystemError) in try AlignedBuffer(capacity: BundleLimits.window) }
+    }
+
+    /// Decodes and writes one window.
+    func accept(_ item: WindowItem) throws(Failure) {
+        guard let stored = item.take() else { return }
+        let slot = slots[item.component]
+        let window = try decode(consume stored)
+        let length = window.length
+        if try step({ () throws(SlotError) in try slotHolds(slot, window) }) {
+            unchanged += UInt64(length)
+        } else {
+            try step { () throws(SlotError) in try slot.write(window) }
+            written += UInt64(length)
+        }
+        handled += UInt64(length)
+        pending.append((component: item.component, window: item.index))
+        pendingBytes += length
+    }
+
+    private func decode(_ stored: consuming StoredWindow) throws(Failure) -> VerifiedWindow {
+        do throws(PayloadError) {
+            return try decoder.decode(consume stored, scratch: scratch)
+        } catch {
+            throw Failure(error)
+        }
+    }
+
+    private func slotHolds(_ slot: any Slot, _ window: borrowing VerifiedWindow) throws(SlotError) -> Bool {
+        let first = min(Self.probe, window.length)
+        let got = try slot.read(at: window.offset, count: first, into: present)
+        if got < first || !present.equals(window.buffer, from: 0, count: first) { return false }
+        if first == window.length { return true }
+        let all = try slot.read(at: window.offset, count: window.length, into: present)
+        return all == window.length && present.equals(window.buffer, from: 0, count: all)
+    }
+
+    /// Whether an epoch is full.
+    var epochIsFull: Bool { pendingBytes >= Self.epochBytes }
+
+    /// Flushes every slot that was written since the last flush; only then are its windows noted.
+    func flush() throws(Failure) {
+        if pending.isEmpty { return }
+        for component in slots.indices where pending.contains(where: { $0.component == component }) {
+            try step { () throws(SlotError) in try slots[component].flush() }
+        }
+        for entry in pending { flushed[entry.component].insert(entry.window) }
+        pending.removeAll(keepingCapacity: true)
+        pendingBytes = 0
+    }
+
+    /// Reads every window of a component back from the medium and compares it with the chunk table.
+    func readBack(_ component: Int, whileRunning check: () throws(Failure) -> Void) throws(Failure) {
+        let table = tables[component]
+        let slot = slots[component]
+        for index in table.table.windows.indices {
+            try check()
+            let count = try step { () throws(SlotError) in
+                try slot.read(
+                    at: table.table.plainOffset(of: index), count: table.table.plainLength(of: index), into: scratch)
+            }
+            if table.compare(scratch, count: count, index: index) == .differs {
+                throw Failure(SlotError.readBackMismatch(slot: slot.displayName))
+            }
+        }
+    }
+}
+
+/// Finds the windows that a slot already holds, by hashing what is on the medium.
+struct SlotScan {
+    let slot: any Slot
+    let table: VerifiedChunkTable
+    let buffer: AlignedBuffer
+
+    /// Windows past the highest claimed one that are looked at too: what was written after the last journal hint.
+    static let ahead = 16
+
+    /// Checks the claimed windows, and some behind them. What differs is left out: hints are never believed.
+    func held(claimed: WindowBitmap?) throws(SlotError) -> WindowBitmap {
+        let count = table.table.windows.count
+        var found = WindowBitmap(component: table.component.id, count: count)
+        guard let claimed, claimed.count == count else { return found }
+        let end = min(count, claimed.highest + 1 + Self.ahead)
+        for index in 0..<end where claimed.contains(index) || index > claimed.highest {
+            let length = table.table.plainLength(of: index)
+            let got = try slot.read(at: table.table.plainOffset(of: index), count: length, into: buffer)
+            if table.compare(buffer, count: got, index: index) == .holds { found.insert(index) }
+        }
+        return found
+    }
+
+    /// Checks every window; stops at the first that differs.
+    func isWhole() throws(SlotError) -> WindowComparison {
+        for index in table.table.windows.indices {
+            let length = table.table.plainLength(of: index)
+            let got = try slot.read(at: table.table.plainOffset(of: index), count: length, into: buffer)
+            if table.compare(buffer, count: got, index: index) == .differs { return .differs }
+        }
+        return .holds
+    }
+}

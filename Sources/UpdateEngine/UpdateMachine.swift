@@ -1,0 +1,220 @@
+public import BootControl
+internal import BundleFormat
+public import Platform
+
+/// The engine's decisions as a value: events in, effects out, no input or output inside. The order of its effects is
+/// the write protocol.
+public struct UpdateMachine: Equatable, Sendable {
+    /// What happened.
+    public enum Event: Equatable, Sendable {
+        /// Somebody wants this attempt.
+        case requested(Attempt)
+        /// The head is verified, the release is admitted and the plan holds.
+        case planned(Attempt, sequence: UInt64, securityVersion: UInt32)
+        /// The running slot was measured and already is this release.
+        case alreadyRunning(Attempt)
+        /// The boot record was written, flushed and read back.
+        case stored(BootRecord)
+        /// All windows are written and flushed.
+        case transferred
+        /// The whole target was read back from the medium and is right.
+        case readBack
+        /// The running slot was hashed and is the release on trial.
+        case measured
+        /// The health check passed, or somebody confirmed.
+        case healthy
+        case failed(Failure)
+        case cancelRequested
+        case rollbackRequested(String)
+    }
+
+    /// What to do next, in this order.
+    public enum Effect: Equatable, Sendable {
+        /// Fetch the head, verify, admit, plan. Writes nothing on a slot.
+        case plan
+        /// Write the boot record, flush, read back.
+        case store(BootRecord)
+        /// Fetch, verify and write the windows that the target does not hold.
+        case transfer
+        /// Read the whole target back from the medium.
+        case readBack
+        /// Compare the running slot with the manifest.
+        case measure
+        case checkHealth
+        case reboot
+        /// Note how the attempt ended; reports are made from it.
+        case finish(Phase, Failure?, reason: String)
+    }
+
+    public private(set) var phase: Phase
+    public private(set) var record: BootRecord
+    public private(set) var attempt: Attempt?
+    /// The slot set that runs now.
+    public let running: SlotSet
+    private var planned: (sequence: UInt64, securityVersion: UInt32)?
+    private var pendingFailure: Failure?
+
+    /// Where things stand after a start, from the record (truth) and the journal's attempt (hint).
+    public init(record: BootRecord, running: SlotSet, attempt: Attempt?, ended: Bool) {
+        self.record = record
+        self.running = running
+        let same = attempt?.id == record.attempt
+        self.attempt = attempt
+        switch record.phase {
+        case .trial:
+            if !same { self.attempt = Self.nameless(record) }
+            phase = running == record.active ? .trial : .armed
+        case .writing:
+            phase = ended ? .failed : .fetching
+            if !same && (attempt == nil || ended) {
+                self.attempt = Self.nameless(record)
+                phase = .fetching
+            }
+        case .fellBack: phase = same || ended || attempt == nil ? .rolledBack : .planned
+        case .confirmed: phase = same || ended || attempt == nil ? .confirmed : .planned
+        case .idle: phase = ended || attempt == nil ? .idle : .planned
+        }
+    }
+
+    /// The attempt that only the record still knows.
+    private static func nameless(_ record: BootRecord) -> Attempt { Attempt(id: record.attempt, location: "", wanted: nil) }
+
+    public static func == (a: UpdateMachine, b: UpdateMachine) -> Bool {
+        a.phase == b.phase && a.record == b.record && a.attempt == b.attempt && a.running == b.running
+    }
+
+    /// Takes over what the shell counted for the attempt in work (progress, bytes); decides nothing.
+    public mutating func note(_ attempt: Attempt) {
+        if attempt.id == self.attempt?.id { self.attempt = attempt }
+    }
+
+    /// Takes one event.
+    public mutating func handle(_ event: Event) -> [Effect] {
+        switch event {
+        case .requested(let attempt):
+            self.attempt = attempt
+            phase = .planned
+            return [.plan]
+        case .planned(let attempt, let sequence, let securityVersion):
+            return begin(attempt, sequence, securityVersion)
+        case .alreadyRunning(let attempt):
+            self.attempt = attempt
+            phase = .confirmed
+            return [.finish(.confirmed, nil, reason: "already-running")]
+        case .stored(let record):
+            self.record = record
+            return afterStore()
+        case .transferred:
+            phase = .written
+            return [.readBack]
+        case .readBack:
+            phase = .verified
+            return [.store(record.arming(tries: tries))]
+        case .measured: return [.checkHealth]
+        case .healthy: return [.store(record.confirming())]
+        case .failed(let failure): return fail(failure)
+        case .cancelRequested: return cancel()
+        case .rollbackRequested(let attempt): return rollBack(attempt)
+        }
+    }
+
+    /// Boots that the next armed release gets.
+    public var tries: UInt8 = 3
+
+    private mutating func begin(_ attempt: Attempt, _ sequence: UInt64, _ securityVersion: UInt32) -> [Effect] {
+        guard let manifest = attempt.manifest else { return [] }
+        self.attempt = attempt
+        let next = record.beginning(
+            attempt: attempt.id, running: running, manifest: manifest, sequence: sequence,
+            securityVersion: securityVersion)
+        // On resume the record already says so; a second write would only wear the medium.
+        if record.phase == .writing, record.attempt == attempt.id, record[running.other] == next[running.other],
+            record.active == running
+        {
+            phase = .fetching
+            return [.transfer]
+        }
+        return [.store(next)]
+    }
+
+    private mutating func afterStore() -> [Effect] {
+        switch record.phase {
+        case .writing:
+            phase = .fetching
+            return [.transfer]
+        case .trial:
+            if running == record.active {
+                phase = .trial
+                return [.measure]
+            }
+            phase = .armed
+            return [.reboot]
+        case .confirmed:
+            phase = .confirmed
+            return [.finish(.confirmed, nil, reason: "")]
+        case .fellBack:
+            phase = .rolledBack
+            let failure = pendingFailure
+            pendingFailure = nil
+            let finish = Effect.finish(.rolledBack, failure, reason: record.reason.name)
+            return running == record.active ? [finish] : [finish, .reboot]
+        case .idle: return []
+        }
+    }
+
+    private mutating func fail(_ failure: Failure) -> [Effect] {
+        switch phase {
+        case .trial:
+            pendingFailure = failure
+            let reason: RollbackReason = failure.code == Self.wrongImageCode ? .wrongImage : .healthFailed
+            return [.store(record.fallingBack(reason))]
+        case .planned, .fetching, .written, .verified, .waiting, .idle:
+            // What a repeated try can mend keeps the attempt: it goes on from what is already in the slot.
+            if failure.category == .network || failure.code == Self.stoppedCode {
+                phase = phase == .planned ? .planned : .fetching
+                return []
+            }
+            let canceled = failure.category == .canceled
+            phase = canceled ? .canceled : .failed
+            return [.finish(phase, canceled ? nil : failure, reason: "")]
+        default: return []
+        }
+    }
+
+    private mutating func cancel() -> [Effect] {
+        if phase.isBeforeArming {
+            phase = .canceled
+            return [.finish(.canceled, nil, reason: "requested")]
+        }
+        return []
+    }
+
+    private mutating func rollBack(_ attempt: String) -> [Effect] {
+        switch phase {
+        case .trial, .armed: return [.store(record.fallingBack(.requested))]
+        default:
+            self.attempt = Attempt(id: attempt, location: "", wanted: nil)
+            return [.store(record.switchingBack(attempt: attempt))]
+        }
+    }
+
+    static let stoppedCode = EngineError.stopped.code
+    static let wrongImageCode = EngineError.wrongImage("").code
+
+    /// What a start has to do by itself, without anybody asking.
+    public func dueAtStart(currentBoot: String) -> [Effect] {
+        switch phase {
+        case .trial:
+            // The first user-space start of a trial is noted once; later ones add nothing that decides.
+            return record.userSpaceBoots == 0 ? [.store(record.reachingUserSpace())] : [.measure]
+        case .armed:
+            // Another boot came up on the former set although the new one has tries left: the boot loader did not
+            // follow the record. Going on would claim a trial that never was.
+            if let armed = attempt?.armedBoot, !armed.isEmpty, !currentBoot.isEmpty, armed != currentBoot {
+                return [.store(record.fallingBack(.bootFailed))]
+            }
+            return []
+        default: return []
+        }
+    }
+}
