@@ -1,5 +1,7 @@
 public import BundleFormat
 public import Platform
+public import Signing
+internal import Trust
 
 /// How far a build is.
 public struct BuildProgress: Equatable, Sendable {
@@ -24,9 +26,6 @@ public struct BuildResult: Equatable, Sendable {
     /// Signatures in it.
     public let signatures: Int
 }
-
-/// Signs a manifest's exact bytes; the order of the result is the order in the bundle.
-public typealias ManifestSigner = (_ manifest: [UInt8]) throws -> SignatureSection
 
 /// Builds a bundle from a recipe in one pass over its images.
 ///
@@ -54,10 +53,10 @@ public struct BundleBuilder: Sendable {
     }
 
     /// Builds into `output`, which is replaced as a whole at the very end; on any error it keeps what it held.
-    /// `signer` may be nil: the bundle has no signature then, and every device refuses it until it is signed.
+    /// Without keys the bundle has no signature, and every device refuses it until `BundleSigner` has signed it.
     /// `progress` is called on this thread after every window.
     public func build(
-        to output: String, progress: (BuildProgress) throws -> Void = { _ in }, signer: ManifestSigner? = nil
+        to output: String, keys: [SigningKey] = [], progress: (BuildProgress) throws -> Void = { _ in }
     ) throws -> BuildResult {
         let staged = try StagedFile(at: output)
         let images = try recipe.images.map { try ImageFile($0.path) }
@@ -72,7 +71,7 @@ public struct BundleBuilder: Sendable {
         let bytes = manifest.bytes
         // A device reads what is written here, or the build fails: the decoder has the last word on every limit.
         _ = try Manifest.decode(bytes)
-        let signatures = try signer?(bytes) ?? SignatureSection([])
+        let signatures = try sign(bytes, keys)
         let envelope = signatures.encode()
         let header = try BundleHeader(
             envelopeLength: envelope.count, manifestLength: bytes.count, tablesLength: manifest.tablesLength,
@@ -85,6 +84,16 @@ public struct BundleBuilder: Sendable {
         return BuildResult(
             path: output, manifest: manifest, manifestDigest: SHA256.digest(of: bytes), size: header.totalLength,
             signatures: signatures.signatures.count)
+    }
+
+    private func sign(_ manifest: [UInt8], _ keys: [SigningKey]) throws -> SignatureSection {
+        let message = SignatureSection.preAuthentication(type: SignatureSection.payloadType, payload: manifest)
+        return try SignatureSection(
+            keys.map {
+                ManifestSignature(
+                    algorithm: $0.publicKey.algorithm.rawValue, keyID: $0.publicKey.id,
+                    signature: try $0.sign(message))
+            })
     }
 
     private struct Bill {

@@ -107,7 +107,7 @@ final class EncodingPool: @unchecked Sendable {
         let buffer = slot.plain
         let packed = slot.packed
         let bytes = buffer.bytes.extracting(0..<slot.count)
-        if isZero(bytes) { return .zero }
+        if buffer.consists(of: 0, count: slot.count) { return .zero }
         let plain = SHA256.digest(of: bytes)
         if monitor.locked({ known.contains(plain) }) { return .known(plain) }
         do throws(PackagingError) {
@@ -120,20 +120,6 @@ final class EncodingPool: @unchecked Sendable {
             return .failed(error)
         }
     }
-}
-
-/// Whether all bytes are zero; ends at the first that is not.
-private func isZero(_ bytes: RawSpan) -> Bool {
-    var offset = 0
-    while offset + 8 <= bytes.byteCount {
-        if unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self) != 0 { return false }
-        offset += 8
-    }
-    while offset < bytes.byteCount {
-        if unsafe bytes.unsafeLoad(fromByteOffset: offset, as: UInt8.self) != 0 { return false }
-        offset += 1
-    }
-    return true
 }
 
 /// Carries a compressor to the one thread that uses it.

@@ -27,13 +27,11 @@ final class ImageFile {
     /// When a regular file last changed, seconds since 1970; nil for a device, whose node says nothing.
     var modifiedSeconds: Int64? { isRegular ? modified / 1_000_000_000 : nil }
 
-    /// Fills the start of `buffer` with the `count` bytes at `offset`: a whole buffer, or what is left of the image.
+    /// Fills the start of `buffer` with the `count` bytes at `offset`.
     func read(into buffer: AlignedBuffer, count: Int, at offset: UInt64) throws {
-        let got = try buffer.withMutableBytes { (bytes) throws(SystemError) -> Int in
-            try file.read(into: &bytes, at: offset)
+        if try file.read(into: buffer, count: count, at: offset) != count {
+            throw PackagingError.imageChanged(file: file.path)
         }
-        // More than expected is a file that grew.
-        if got != count { throw PackagingError.imageChanged(file: file.path) }
     }
 
     /// Refuses a file whose size or modification time is not what it was when it was opened.

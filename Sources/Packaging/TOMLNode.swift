@@ -71,17 +71,9 @@ enum TOMLNode {
     /// Seconds since 1970 of an offset date-time (RFC 3339); fractions are cut.
     private static func seconds(of time: TOMLDateTime) -> Int64? {
         guard let offset = time.offset else { return nil }
-        let days = daysSince1970(Int64(time.date.year), Int64(time.date.month), Int64(time.date.day))
+        let days = CalendarTime.days(
+            year: Int64(time.date.year), month: Int64(time.date.month), day: Int64(time.date.day))
         let clock = Int64(time.time.hour) * 3600 + Int64(time.time.minute) * 60 + Int64(time.time.second)
         return days * 86400 + clock - Int64(offset.offset) * 60
-    }
-
-    /// Days of the proleptic Gregorian calendar, for years from 0. Counting years from March puts the leap day last.
-    private static func daysSince1970(_ year: Int64, _ month: Int64, _ day: Int64) -> Int64 {
-        let shifted = month <= 2 ? year + 399 : year + 400
-        let fromMarch = (month + 9) % 12
-        let dayOfYear = (153 * fromMarch + 2) / 5 + day - 1
-        let before = shifted * 365 + shifted / 4 - shifted / 100 + shifted / 400
-        return before + dayOfYear - 719_468 - 146_097
     }
 }
