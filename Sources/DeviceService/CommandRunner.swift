@@ -97,7 +97,9 @@ public enum CommandRunner {
         }
     }
 
-    private static func show(_ status: EngineStatus, _ device: Device, _ arguments: CommandLineArguments) throws(Failure) {
+    private static func show(_ status: EngineStatus, _ device: Device, _ arguments: CommandLineArguments)
+        throws(Failure)
+    {
         let identity = device.surroundings.identity
         if arguments.json {
             StandardStream.output.line(StatusText.json(status, identity: identity).compactText)

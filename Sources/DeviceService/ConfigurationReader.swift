@@ -19,7 +19,8 @@ struct ConfigurationReader {
         } catch {
             switch error {
             case .syntax(let line): throw .configurationSyntax(path: path, line: line)
-            case .duplicate(let section, let name): throw .configuration(path: path, why: "[\(section)] has \(name) twice")
+            case .duplicate(let section, let name):
+                throw .configuration(path: path, why: "[\(section)] has \(name) twice")
             case .outsideSection(let name): throw .configuration(path: path, why: "\(name) stands before any section")
             }
         }
@@ -67,7 +68,9 @@ struct ConfigurationReader {
             if let entry = section.entries.first {
                 let what = known.contains(section.name) || section.name.utf8.starts(with: "slot ".utf8)
                 throw problem(
-                    what ? "[\(section.name)] has the unknown key \(entry.name)" : "[\(section.name)] is no known section")
+                    what
+                        ? "[\(section.name)] has the unknown key \(entry.name)"
+                        : "[\(section.name)] is no known section")
             }
         }
     }

@@ -81,7 +81,9 @@ final class CommandHealth: HealthCheck {
         } catch {
             throw Failure(EngineError.healthFailed(error.context))
         }
-        if outcome.timedOut { throw Failure(EngineError.healthFailed("no answer in \(seconds) s; \(lastLine(outcome))")) }
+        if outcome.timedOut {
+            throw Failure(EngineError.healthFailed("no answer in \(seconds) s; \(lastLine(outcome))"))
+        }
         if !outcome.succeeded { throw Failure(EngineError.healthFailed(describe(outcome))) }
     }
 }

@@ -87,7 +87,8 @@ final class ProgressPrinter: EngineObserver, @unchecked Sendable {
         case .written: return "written: every window is in the slot and flushed; reading back"
         case .verified: return "verified: what the medium gives back is the release"
         case .armed:
-            return "armed: slot set \(status.record.active.letter) gets \(status.record.triesLeft) tries; reboot to try it"
+            return
+                "armed: slot set \(status.record.active.letter) gets \(status.record.triesLeft) tries; reboot to try it"
         case .rebooting: return "rebooting"
         case .trial: return "trial: \(release) runs from slot set \(status.running.letter), not confirmed yet"
         case .confirmed: return "confirmed: \(release)"

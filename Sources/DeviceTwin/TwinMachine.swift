@@ -86,7 +86,9 @@ public struct TwinMachine: Sendable {
     private mutating func report(_ status: EngineStatus, _ now: UInt64) -> [Effect] {
         let section = ReportedDocument.section(status)
         if section == lastSection { return [] }
-        if status.phase == lastPhase, !status.phase.isTerminal, now &- lastReportAt < Self.progressInterval { return [] }
+        if status.phase == lastPhase, !status.phase.isTerminal, now &- lastReportAt < Self.progressInterval {
+            return []
+        }
         lastSection = section
         lastPhase = status.phase
         lastReportAt = now

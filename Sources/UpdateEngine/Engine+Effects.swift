@@ -82,7 +82,9 @@ extension Engine {
                 return try SlotScan(slot: slot, table: table, buffer: buffer).isWhole()
             }
             if found == .differs {
-                throw Failure(EngineError.wrongImage("\(slot.displayName) differs from release \(head.release.manifest.releaseID)"))
+                throw Failure(
+                    EngineError.wrongImage(
+                        "\(slot.displayName) differs from release \(head.release.manifest.releaseID)"))
             }
         }
     }
@@ -108,7 +110,8 @@ extension Engine {
     private func finish(_ phase: Phase, _ failure: Failure?, _ reason: String) throws(Failure) {
         closeTargets()
         guard let attempt = machine.attempt, !attempt.id.isEmpty else { return }
-        state.latch(AttemptResult(attempt, phase, failure: failure ?? Self.failure(of: machine.record, phase), reason: reason))
+        state.latch(
+            AttemptResult(attempt, phase, failure: failure ?? Self.failure(of: machine.record, phase), reason: reason))
         if state.attempt?.id == attempt.id { state.attempt?.phase = phase }
         try saveState()
         try step { () throws(SystemError) in try outside.state.setCancelRequest(false) }
@@ -147,7 +150,8 @@ extension Engine {
                 identity: outside.identity, record: machine.record, trustFloor: outside.trust.root.floor, now: now()
             ).check(head.release)
         }
-        let resumes = attempt.manifest == head.release.digest && machine.record.phase == .writing
+        let resumes =
+            attempt.manifest == head.release.digest && machine.record.phase == .writing
             && machine.record.attempt == attempt.id
         if !resumes { attempt.progress = [] }
         attempt.manifest = head.release.digest
@@ -216,7 +220,8 @@ extension Engine {
         let list = FetchList(head.tables, held: held)
         var items: [UpdatePlan.Item] = []
         for (index, table) in head.tables.enumerated() {
-            items.append(Self.item(table, slot: targets[index].displayName, held: held[index], list: list, number: index))
+            items.append(
+                Self.item(table, slot: targets[index].displayName, held: held[index], list: list, number: index))
         }
         plan = UpdatePlan(items: items)
         attempt.counters.reused = plan?.reusedBytes ?? 0
@@ -224,7 +229,8 @@ extension Engine {
     }
 
     private func findHeld(
-        _ slot: any Slot, _ table: VerifiedChunkTable, _ present: Bool, _ claimed: WindowBitmap?, _ buffer: AlignedBuffer
+        _ slot: any Slot, _ table: VerifiedChunkTable, _ present: Bool, _ claimed: WindowBitmap?,
+        _ buffer: AlignedBuffer
     ) throws(Failure) -> WindowBitmap {
         try step { () throws(SlotError) in
             if present {

@@ -51,7 +51,9 @@ public final class Engine: @unchecked Sendable {
         var status = EngineStatus(
             phase: rebooting ? .rebooting : machine.phase, attempt: machine.attempt, record: machine.record,
             running: machine.running, bootID: outside.running.bootID ?? "")
-        if status.phase == .failed || status.phase == .canceled, let result = status.result { status.phase = result.phase }
+        if status.phase == .failed || status.phase == .canceled, let result = status.result {
+            status.phase = result.phase
+        }
         status.releaseA = releaseName(.a)
         status.releaseB = releaseName(.b)
         status.handledBytes = handledBytes
@@ -110,14 +112,17 @@ public final class Engine: @unchecked Sendable {
         guard let manifest = machine.record[set].manifest, let head = keptHead(set),
             head.release.digest == manifest
         else { return nil }
-        return ReleaseName(id: head.release.manifest.releaseID, version: head.release.manifest.version, manifest: manifest)
+        return ReleaseName(
+            id: head.release.manifest.releaseID, version: head.release.manifest.version, manifest: manifest)
     }
 
     /// The kept head of a slot set, verified anew; nil when it is not there or does not verify.
     func keptHead(_ set: SlotSet) -> BundleHead? {
         if let head, set != machine.running, head.release.digest == machine.record[set].manifest { return head }
         do throws(Failure) {
-            guard let bytes = try step({ () throws(SystemError) in try outside.state.readHead(set) }) else { return nil }
+            guard let bytes = try step({ () throws(SystemError) in try outside.state.readHead(set) }) else {
+                return nil
+            }
             return try BundleHead(verifying: bytes, trust: outside.trust)
         } catch {
             return nil

@@ -63,7 +63,8 @@ public enum EngineError: StableError, Equatable, Sendable {
 
     public var category: ErrorCategory {
         switch self {
-        case .busy, .stopped, .attemptPending, .nothingToConfirm, .nothingToCancel, .nothingToRollBack, .interrupted: .state
+        case .busy, .stopped, .attemptPending, .nothingToConfirm, .nothingToCancel, .nothingToRollBack, .interrupted:
+            .state
         case .canceled: .canceled
         case .badAttemptID: .usage
         case .otherManifest, .wrongProduct, .wrongHardware, .older, .belowFloor, .updaterTooOld, .expired, .notYet:
@@ -114,7 +115,8 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .attemptPending: "Reboot to go on, or give it up with kedged rollback"
         case .badAttemptID: "Use a UUID"
         case .otherManifest: "Check the URL and the digest in the request"
-        case .wrongProduct, .wrongHardware: "Choose the release for this device; if it is the right one, check device.ini"
+        case .wrongProduct, .wrongHardware:
+            "Choose the release for this device; if it is the right one, check device.ini"
         case .older, .belowFloor: "Choose a newer release; for an older one build it again with a higher sequence"
         case .updaterTooOld: "Install a release that brings a newer kedged first"
         case .expired: "Choose a newer release"

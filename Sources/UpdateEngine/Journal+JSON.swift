@@ -66,7 +66,8 @@ extension Attempt {
         if let manifest { members.append(("manifest", .string(manifest.hex))) }
         members += [
             ("release", .string(releaseID)), ("version", .string(version)), ("phase", .string(phase.rawValue)),
-            ("target", .string(target)), ("counters", counters.json), ("imageBytes", .integer(Int64(clamping: imageBytes))),
+            ("target", .string(target)), ("counters", counters.json),
+            ("imageBytes", .integer(Int64(clamping: imageBytes))),
             ("armedBoot", .string(armedBoot)),
             (
                 "progress",

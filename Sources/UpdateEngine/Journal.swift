@@ -68,7 +68,9 @@ public final class Journal {
 
     private static func encode(_ state: JournalState, sequence: UInt64) throws(Failure) -> [UInt8] {
         let body = state.json.bytes
-        if body.count + headLength > slotSize { throw Failure(EngineError.journal("its state has \(body.count) bytes")) }
+        if body.count + headLength > slotSize {
+            throw Failure(EngineError.journal("its state has \(body.count) bytes"))
+        }
         var writer = ByteWriter()
         writer.array(magic)
         writer.u64(sequence)

@@ -58,26 +58,25 @@ public struct UpdateMachine: Equatable, Sendable {
     public init(record: BootRecord, running: SlotSet, attempt: Attempt?, ended: Bool) {
         self.record = record
         self.running = running
-        let same = attempt?.id == record.attempt
         self.attempt = attempt
+        // An attempt that has not ended and is not the record's is a newer one, interrupted before its first write.
+        let newer = attempt != nil && attempt?.id != record.attempt && !ended
+        if attempt?.id != record.attempt, !newer, !record.attempt.isEmpty { self.attempt = Self.nameless(record) }
         switch record.phase {
         case .trial:
-            if !same { self.attempt = Self.nameless(record) }
+            if newer { self.attempt = Self.nameless(record) }
             phase = running == record.active ? .trial : .armed
-        case .writing:
-            phase = ended ? .failed : .fetching
-            if !same && (attempt == nil || ended) {
-                self.attempt = Self.nameless(record)
-                phase = .fetching
-            }
-        case .fellBack: phase = same || ended || attempt == nil ? .rolledBack : .planned
-        case .confirmed: phase = same || ended || attempt == nil ? .confirmed : .planned
-        case .idle: phase = ended || attempt == nil ? .idle : .planned
+        case .writing: phase = newer ? .planned : ended && attempt?.id == record.attempt ? .failed : .fetching
+        case .fellBack: phase = newer ? .planned : .rolledBack
+        case .confirmed: phase = newer ? .planned : .confirmed
+        case .idle: phase = newer ? .planned : .idle
         }
     }
 
     /// The attempt that only the record still knows.
-    private static func nameless(_ record: BootRecord) -> Attempt { Attempt(id: record.attempt, location: "", wanted: nil) }
+    private static func nameless(_ record: BootRecord) -> Attempt {
+        Attempt(id: record.attempt, location: "", wanted: nil)
+    }
 
     public static func == (a: UpdateMachine, b: UpdateMachine) -> Bool {
         a.phase == b.phase && a.record == b.record && a.attempt == b.attempt && a.running == b.running
