@@ -18,7 +18,12 @@ let strict: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
 ]
 let device: [SwiftSetting] =
-    strict + (embedded ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo"])] : [])
+    strict
+    + (embedded
+        ? [
+            .enableExperimentalFeature("Embedded"),
+            .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"]),
+        ] : [])
 /// Tests may use unsafe C interoperation freely; everything else stays on.
 let testing: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
