@@ -1,6 +1,7 @@
 public import BundleFormat
 public import Platform
 public import Signing
+public import StrictJSON
 internal import Trust
 
 /// How far a build is.
@@ -23,8 +24,29 @@ public struct BuildResult: Equatable, Sendable {
     public let manifestDigest: Digest
     /// The whole bundle, bytes.
     public let size: UInt64
-    /// Signatures in it.
-    public let signatures: Int
+    /// Ids of the keys that signed it.
+    public let signers: [Digest]
+
+    /// For machines.
+    public var json: JSONValue {
+        .members([
+            ("path", .string(path)), ("release", .string(manifest.releaseID)),
+            ("version", .string(manifest.version)), ("manifestDigest", .string(manifestDigest.hex)),
+            ("created", .integer(manifest.created)), ("signers", .array(signers.map { .string($0.hex) })),
+            ("components", .array(manifest.components.map { .string($0.id.text) })),
+            ("imageBytes", .integer(Int64(clamping: manifest.imageBytes))),
+            ("payloadBytes", .integer(Int64(clamping: manifest.payloadLength))),
+            ("bundleBytes", .integer(Int64(clamping: size))),
+        ])
+    }
+
+    /// One line for people.
+    public var text: String {
+        let ratio = ByteCount.percent(size, of: manifest.imageBytes)
+        let signed = signers.isEmpty ? "not signed" : "signed by \(signers.count) key\(signers.count == 1 ? "" : "s")"
+        return "\(path)  \(manifest.releaseID), \(ByteCount.text(size)) for \(ByteCount.text(manifest.imageBytes)) "
+            + "of images (\(ratio)), \(signed)"
+    }
 }
 
 /// Builds a bundle from a recipe in one pass over its images.
@@ -83,7 +105,7 @@ public struct BundleBuilder: Sendable {
         try staged.publish()
         return BuildResult(
             path: output, manifest: manifest, manifestDigest: SHA256.digest(of: bytes), size: header.totalLength,
-            signatures: signatures.signatures.count)
+            signers: signatures.signatures.map { $0.keyID })
     }
 
     private func sign(_ manifest: [UInt8], _ keys: [SigningKey]) throws -> SignatureSection {

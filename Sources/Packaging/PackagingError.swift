@@ -14,8 +14,10 @@ public enum PackagingError: StableError, Equatable, Sendable {
     case recipeValue(path: String, key: String, why: String)
     /// Two components with the same id or target.
     case recipeDuplicate(path: String, key: String, value: String)
-    /// A file that the recipe names, or the recipe itself, cannot be read.
+    /// A file that the recipe names is not there or is none.
     case recipeFile(path: String, key: String, file: String, why: String)
+    /// The recipe itself cannot be read.
+    case recipeUnreadable(path: String, why: String)
     /// SOURCE_DATE_EPOCH is not a number of seconds.
     case sourceDate(String)
     /// An image of no bytes.
@@ -41,7 +43,7 @@ public enum PackagingError: StableError, Equatable, Sendable {
         case .recipeType: "recipe.type"
         case .recipeValue: "recipe.value"
         case .recipeDuplicate: "recipe.duplicate"
-        case .recipeFile: "recipe.file"
+        case .recipeFile, .recipeUnreadable: "recipe.file"
         case .sourceDate: "build.source-date"
         case .imageEmpty: "build.image-empty"
         case .imageTooLarge: "build.image-too-large"
@@ -56,7 +58,7 @@ public enum PackagingError: StableError, Equatable, Sendable {
     public var category: ErrorCategory {
         switch self {
         case .recipeSyntax, .recipeUnknownKey, .recipeMissing, .recipeType, .recipeValue, .recipeDuplicate,
-            .recipeFile, .sourceDate, .imageEmpty, .imageTooLarge, .releaseTooLarge:
+            .recipeFile, .recipeUnreadable, .sourceDate, .imageEmpty, .imageTooLarge, .releaseTooLarge:
             .configuration
         case .imageChanged, .output: .storage
         case .compression: .unexpected
@@ -74,6 +76,7 @@ public enum PackagingError: StableError, Equatable, Sendable {
         case .recipeValue(let path, let key, let why): "\(path): \(key) \(why)"
         case .recipeDuplicate(let path, let key, let value): "\(path): \(key) \"\(value)\" is another component's"
         case .recipeFile(let path, let key, let file, let why): "\(path): \(key) names \(file): \(why)"
+        case .recipeUnreadable(let path, let why): "the recipe \(path) cannot be read: \(why)"
         case .sourceDate(let text): "SOURCE_DATE_EPOCH is \"\(text)\""
         case .imageEmpty(let file): "\(file) is empty"
         case .imageTooLarge(let file, let size, let limit):
@@ -94,6 +97,7 @@ public enum PackagingError: StableError, Equatable, Sendable {
         case .recipeType, .recipeValue: "Correct the value"
         case .recipeDuplicate: "Give every component its own id and target"
         case .recipeFile: "Check the path; it is relative to the recipe's directory"
+        case .recipeUnreadable: "Check the path; `kedge init` writes a recipe"
         case .sourceDate: "Set it to seconds since 1970, or unset it"
         case .imageEmpty: "Check how the image is made"
         case .imageTooLarge, .releaseTooLarge: "Split the release"

@@ -9,7 +9,7 @@ extension Recipe {
         do throws(SystemError) {
             bytes = try FileSystem.read(path, limit: Self.byteLimit)
         } catch {
-            throw .recipeFile(path: path, key: "the command line", file: path, why: error.text)
+            throw .recipeUnreadable(path: path, why: error.text)
         }
         try self.init(parsing: bytes, path: path)
     }

@@ -1,3 +1,5 @@
+internal import Platform
+
 extension Recipe {
     /// A commented recipe to start from, with every key.
     public static let template = """
@@ -39,4 +41,20 @@ extension Recipe {
         # build = "1234"
 
         """
+
+    /// Writes the template as `recipe.toml` into a directory, which is made when it is not there; the file must not
+    /// exist. Returns its path.
+    public static func writeTemplate(in directory: String) throws -> String {
+        let path = directory == "." ? "recipe.toml" : "\(directory)/recipe.toml"
+        try FileSystem.makeDirectories(directory)
+        do throws(SystemError) {
+            let file = try Descriptor(open: path, [.write, .create, .exclusive, .noFollow])
+            try file.write(Array(template.utf8).rawBytes, at: 0)
+            try file.flushAll()
+        } catch {
+            if error.number == SystemError.exists { throw PackagingError.output(path: path, why: "exists already") }
+            throw error
+        }
+        return path
+    }
 }
