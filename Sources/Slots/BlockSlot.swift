@@ -76,6 +76,7 @@ public final class BlockSlot: Slot, @unchecked Sendable {
 
     public func seal(_ component: Component) throws(SlotError) {
         let medium = try opened().medium
+        try medium.checkWritable()
         let end = (component.size + Self.tailUnit - 1) / Self.tailUnit * Self.tailUnit
         try medium.fillTail(with: 0, from: component.size, to: min(end, medium.capacity))
         try medium.flush()

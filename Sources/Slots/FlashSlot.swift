@@ -108,6 +108,7 @@ public final class FlashSlot: Slot, @unchecked Sendable {
 
     public func seal(_ component: Component) throws(SlotError) {
         let open = try opened()
+        try open.medium.checkWritable()
         var block = component.size / UInt64(eraseSize) * UInt64(eraseSize)
         while block < open.medium.capacity {
             try load(block, open)

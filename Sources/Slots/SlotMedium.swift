@@ -62,9 +62,16 @@ final class SlotMedium: @unchecked Sendable {
         let held: Descriptor.Options = access == .writing && isBlockDevice && capacity == total ? [.exclusive] : []
         do {
             buffered = try Descriptor(open: region.path, [options, held])
+            if access == .writing && isBlockDevice { try Self.refuseReadOnly(buffered) }
             direct = wantsDirect ? try Self.openDirect(region.path, options) : nil
         } catch {
             throw error.number == SystemError.busy ? .inUse(slot: name) : .system(slot: name, error)
+        }
+    }
+
+    private static func refuseReadOnly(_ device: borrowing Descriptor) throws(SystemError) {
+        if try device.isReadOnlyDevice() {
+            throw SystemError(number: SystemError.readOnly, operation: "open", subject: device.path)
         }
     }
 
@@ -112,7 +119,7 @@ final class SlotMedium: @unchecked Sendable {
     /// Writes the first `count` bytes of `buffer` at `position`. With `padded`, bytes behind them up to the next
     /// multiple of 4096 may be written too, where the region has room: they must be what belongs there.
     func write(_ buffer: AlignedBuffer, count: Int, at position: UInt64, padded: Bool = false) throws(SlotError) {
-        if access == .reading { throw .unusable(slot: name, why: "it is open for reading only") }
+        try checkWritable()
         guard position <= capacity, UInt64(count) <= capacity - position else {
             throw .tooSmall(slot: name, capacity: capacity, needed: position + UInt64(count))
         }
@@ -131,6 +138,11 @@ final class SlotMedium: @unchecked Sendable {
             try buffered.write(buffer, count: count, at: offset + position)
         } catch { throw .system(slot: name, error) }
         bytesWritten += UInt64(count)
+    }
+
+    /// Refuses what only a slot that is open for writing may do.
+    func checkWritable() throws(SlotError) {
+        if access == .reading { throw .unusable(slot: name, why: "it is open for reading only") }
     }
 
     /// Memory for one access.

@@ -38,6 +38,8 @@ int kedge_mode(int descriptor);  // permission bits
 int kedge_path_kind(const char *path);
 int kedge_path_mode(const char *path);
 int kedge_sector_size(int descriptor);
+// 1 when the block device refuses writes although it can be opened for them.
+int kedge_is_read_only(int descriptor);
 // Asks the kernel to forget cached pages, so that the next read comes from the medium.
 int kedge_drop_cache(int descriptor, uint64_t offset, uint64_t size);
 int kedge_lock_exclusive(int descriptor);  // -EWOULDBLOCK when another process holds it
