@@ -124,11 +124,11 @@ if !embedded {
         testTarget("StrictJSON"),
         testTarget("BundleFormat"),
         testTarget("Trust", ["COpenSSL"]),
-        testTarget("Payload", ["Trust"]),
+        testTarget("Payload", ["CZstd", "Trust"]),
         testTarget("Transfer"),
         testTarget("Slots", ["Payload"]),
         testTarget("BootControl"),
-        testTarget("DeviceTwin", ["UpdateEngine"]),
+        testTarget("DeviceTwin", ["BootControl", "UpdateEngine"]),
         testTarget("DeviceService", ["BootControl", "UpdateEngine"]),
     ]
 }

@@ -1,0 +1,125 @@
+import BootControl
+import BundleFormat
+import Foundation
+import Platform
+import StrictJSON
+import Testing
+@testable import UpdateEngine
+
+@testable import DeviceTwin
+
+/// The documents in Fixtures/twin are the written-down schema, one example for each phase.
+@Suite struct ReportedDocumentTests {
+    static let fixtures = URL(fileURLWithPath: #filePath)
+        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        .appendingPathComponent("Fixtures/twin")
+
+    static let oldRelease = ReleaseName(id: "acme-edge-2.0.4", version: "2.0.4", manifest: SHA256.digest(of: [1]))
+    static let newRelease = ReleaseName(id: "acme-edge-2.1.0", version: "2.1.0", manifest: SHA256.digest(of: [2]))
+
+    /// The device in a phase of one and the same story.
+    static func status(_ phase: Phase) throws -> EngineStatus {
+        var attempt = Attempt(
+            id: "5c9e1f0a-8f5e-4c55-9d0b-2f6a3f1f7b11", location: "https://updates.example.test/r.kedge?sig=secret",
+            wanted: nil)
+        attempt.manifest = newRelease.manifest
+        attempt.releaseID = newRelease.id
+        attempt.version = newRelease.version
+        attempt.phase = phase
+        attempt.imageBytes = 671_088_640
+        attempt.counters.fetched = 96_468_992
+        attempt.counters.reused = 209_715_200
+        attempt.counters.unchanged = 4_194_304
+        attempt.counters.written = 457_179_136
+        let before = BootRecord(
+            slotA: SlotRecord(state: .good, manifest: oldRelease.manifest, sequence: 11, securityVersion: 3), floor: 3,
+            acceptedSequence: 11)
+        var record = before
+        if phase != .idle, phase != .planned {
+            record = before.beginning(
+                attempt: attempt.id, running: .a, manifest: newRelease.manifest, sequence: 12, securityVersion: 4)
+        }
+        let armed = [Phase.armed, .rebooting, .trial, .confirmed, .rolledBack]
+        if armed.contains(phase) { record = record.arming(tries: 3) }
+        if phase == .trial || phase == .confirmed {
+            record.triesLeft = 2
+            record = record.reachingUserSpace()
+        }
+        if phase == .confirmed { record = record.confirming() }
+        if phase == .rolledBack { record = record.fallingBack(.healthFailed) }
+        let running: SlotSet = phase == .trial || phase == .confirmed ? .b : .a
+        var status = EngineStatus(
+            phase: phase, attempt: phase == .idle ? nil : attempt, record: record, running: running, bootID: "b00t")
+        status.releaseA = oldRelease
+        status.releaseB = phase == .idle || phase == .planned ? nil : newRelease
+        if phase == .fetching || phase == .waiting {
+            status.handledBytes = 335_544_320
+            status.totalBytes = attempt.imageBytes
+        }
+        if [.fetching, .written, .verified].contains(phase) {
+            status.plan = UpdatePlan(items: [
+                UpdatePlan.Item(
+                    component: try #require(Identifier("rootfs")), slot: "rootfs b (/dev/mmcblk0p3)",
+                    imageBytes: 671_088_640, reusedBytes: 209_715_200, fetchBytes: 96_206_848, windowsToDo: 440,
+                    windows: 640)
+            ])
+        }
+        if phase == .waiting {
+            status.pause = Failure(
+                code: "transfer.unreachable", category: .network, context: "updates.example.test: connection refused",
+                remedy: "Check the network; the attempt goes on by itself")
+        }
+        if phase.isTerminal { status.results = [result(phase, attempt)] }
+        return status
+    }
+
+    private static func result(_ phase: Phase, _ attempt: Attempt) -> AttemptResult {
+        var failure: Failure?
+        if phase == .rolledBack {
+            failure = Failure(EngineError.healthFailed("exit status 1; modbus bridge did not start"))
+        }
+        if phase == .failed { failure = Failure(FormatError.digestMismatch(what: "the chunk table of rootfs")) }
+        return AttemptResult(
+            attempt: attempt.id, phase: phase, manifest: attempt.manifest, releaseID: attempt.releaseID,
+            version: attempt.version, failure: failure, reason: phase == .rolledBack ? "health-failed" : "",
+            counters: attempt.counters)
+    }
+
+    @Test("Each phase is reported as its example in Fixtures/twin says", arguments: Phase.allCases)
+    func golden(phase: Phase) throws {
+        let text = ReportedDocument.patch(try Self.status(phase)).prettyText + "\n"
+        let file = Self.fixtures.appendingPathComponent("reported-\(phase.rawValue).json")
+        if ProcessInfo.processInfo.environment["KEDGE_WRITE_FIXTURES"] == "1" {
+            try text.write(to: file, atomically: true, encoding: .utf8)
+        }
+        #expect(try String(contentsOf: file, encoding: .utf8) == text)
+    }
+
+    @Test("No report carries the location of the bundle, whose query may be a secret", arguments: Phase.allCases)
+    func noSecrets(phase: Phase) throws {
+        let text = ReportedDocument.patch(try Self.status(phase)).compactText
+        #expect(!text.contains("sig="))
+        #expect(!text.contains("https:"))
+    }
+
+    @Test("A report stays far below the size that IoT Hub allows", arguments: Phase.allCases)
+    func small(phase: Phase) throws {
+        #expect(ReportedDocument.patch(try Self.status(phase)).bytes.count < 4096)
+    }
+
+    @Test("Member names keep to what IoT Hub allows as keys")
+    func keys() throws {
+        func check(_ value: JSONValue) {
+            switch value {
+            case .object(let members):
+                for member in members {
+                    #expect(!member.name.contains(where: { ".$ ".contains($0) }))
+                    check(member.value)
+                }
+            case .array(let elements): elements.forEach(check)
+            default: break
+            }
+        }
+        for phase in Phase.allCases { check(ReportedDocument.patch(try Self.status(phase))) }
+    }
+}

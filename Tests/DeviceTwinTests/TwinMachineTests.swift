@@ -1,0 +1,109 @@
+import Platform
+import StrictJSON
+import Testing
+import UpdateEngine
+
+@testable import DeviceTwin
+
+@Suite struct TwinMachineTests {
+    private func desired(_ id: String, url: String = "http://h/r.kedge", version: Int? = nil, action: String? = nil)
+        -> String
+    {
+        var text = "{\"ota\":{\"attempt\":\"\(id)\",\"url\":\"\(url)\""
+        if let action { text += ",\"action\":\"\(action)\"" }
+        text += "}"
+        if let version { text += ",\"$version\":\(version)" }
+        return text + "}"
+    }
+
+    private func started(_ effects: [TwinMachine.Effect]) -> [String] {
+        effects.compactMap { if case .start(let update) = $0 { update.attempt } else { nil } }
+    }
+
+    @Test("A desired document starts its attempt once, however often it comes")
+    func redelivery() {
+        var twin = TwinMachine()
+        #expect(started(twin.handle(.document(desired("a", version: 3)))) == ["a"])
+        #expect(twin.handle(.document(desired("a", version: 3))).isEmpty)
+        #expect(twin.handle(.document(desired("a", version: 4))).isEmpty)
+        #expect(twin.handle(.idle).isEmpty)
+        #expect(twin.handle(.document(desired("a", version: 5))).isEmpty)
+    }
+
+    @Test("A document that is older than one already seen changes nothing")
+    func stale() {
+        var twin = TwinMachine()
+        _ = twin.handle(.document(desired("b", version: 9)))
+        _ = twin.handle(.idle)
+        #expect(twin.handle(.document(desired("a", version: 8))).isEmpty)
+    }
+
+    @Test("A newer attempt replaces the one in work, which is asked to stop first")
+    func supersede() {
+        var twin = TwinMachine()
+        _ = twin.handle(.document(desired("a")))
+        #expect(twin.handle(.document(desired("b"))) == [.requestCancel])
+        #expect(started(twin.handle(.idle)) == ["b"])
+    }
+
+    @Test("Of several wishes that come while the engine works only the last is carried out")
+    func lastWins() {
+        var twin = TwinMachine()
+        _ = twin.handle(.document(desired("a")))
+        _ = twin.handle(.document(desired("b")))
+        _ = twin.handle(.document(desired("c")))
+        #expect(started(twin.handle(.idle)) == ["c"])
+        #expect(twin.handle(.idle).isEmpty)
+    }
+
+    @Test("Cancel reaches only the attempt that it names")
+    func cancel() {
+        var twin = TwinMachine()
+        _ = twin.handle(.document(desired("a")))
+        #expect(twin.handle(.document(desired("z", action: "cancel"))).isEmpty)
+        #expect(twin.handle(.document(desired("a", action: "cancel"))) == [.requestCancel])
+    }
+
+    @Test(
+        "Another section of the twin, or a removed one, is no request",
+        arguments: ["{}", "{\"ota\":null}", "{\"x\":1,\"$version\":2}"])
+    func otherSections(text: String) {
+        var twin = TwinMachine()
+        #expect(twin.handle(.document(text)).isEmpty)
+    }
+
+    @Test(
+        "A document that is wrong is refused with a code and starts nothing",
+        arguments: [
+            ("", "json.syntax"), ("[]", "json.type"), ("{\"ota\":1}", "json.type"), ("{\"ota\":{}}", "json.missing"),
+            ("{\"ota\":{\"attempt\":\"a b\",\"url\":\"u\"}}", "json.bounds"),
+            ("{\"ota\":{\"attempt\":\"a\"}}", "json.missing"),
+            ("{\"ota\":{\"attempt\":\"a\",\"url\":\"u\",\"force\":true}}", "json.unknown"),
+            ("{\"ota\":{\"attempt\":\"a\",\"url\":\"u\",\"action\":\"brick\"}}", "json.bounds"),
+            ("{\"ota\":{\"attempt\":\"a\",\"attempt\":\"b\",\"url\":\"u\"}}", "json.duplicate"),
+            ("{\"ota\":{\"attempt\":\"a\",\"url\":\"u\",\"manifest\":\"\"}}", "json.bounds"),
+        ])
+    func wrong(text: String, code: String) throws {
+        var twin = TwinMachine()
+        let effects = twin.handle(.document(text))
+        guard effects.count == 1, case .report(let patch) = effects[0] else {
+            Issue.record("got \(effects)")
+            return
+        }
+        #expect(patch["ota"]?["refused"]?["code"]?.text == code)
+    }
+
+    @Test("The same state is reported once, progress at most once a second, a new phase at once")
+    func rate() throws {
+        var twin = TwinMachine()
+        var status = try ReportedDocumentTests.status(.fetching)
+        #expect(twin.handle(.status(status, at: 0)).count == 1)
+        #expect(twin.handle(.status(status, at: 5_000_000_000)).isEmpty)
+        status.handledBytes += 8 << 20
+        #expect(twin.handle(.status(status, at: 5_000_000_000)).count == 1)
+        status.handledBytes += 8 << 20
+        #expect(twin.handle(.status(status, at: 5_500_000_000)).isEmpty)
+        #expect(twin.handle(.status(try ReportedDocumentTests.status(.written), at: 5_600_000_000)).count == 1)
+        #expect(twin.handle(.status(try ReportedDocumentTests.status(.confirmed), at: 5_600_000_001)).count == 1)
+    }
+}
