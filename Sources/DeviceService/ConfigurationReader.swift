@@ -21,6 +21,7 @@ struct ConfigurationReader {
             case .syntax(let line): throw .configurationSyntax(path: path, line: line)
             case .duplicate(let section, let name):
                 throw .configuration(path: path, why: "[\(section)] has \(name) twice")
+            case .duplicateSection(let name): throw .configuration(path: path, why: "[\(name)] is there twice")
             case .outsideSection(let name): throw .configuration(path: path, why: "\(name) stands before any section")
             }
         }
