@@ -33,6 +33,8 @@ public final class LineReader {
     private let limit: Int
     private var pending: [UInt8] = []
     private var ended = false
+    /// The line at hand was too long: the rest of it is thrown away, also after a time-out in between.
+    private var skipping = false
 
     /// Reads standard input.
     public convenience init(standardInputLimit limit: Int) { self.init(raw: 0, limit: limit) }
@@ -51,14 +53,16 @@ public final class LineReader {
         case end
     }
 
-    /// The next line, waiting at most `milliseconds` (negative: without limit).
+    /// The next line of at most `limit` bytes, waiting at most `milliseconds` for each piece of it (negative:
+    /// without limit). A last line without a newline counts.
     public func next(milliseconds: Int32) throws(SystemError) -> Event {
-        var skipping = false
         while true {
             if let newline = pending.firstIndex(of: 0x0a) {
-                let text = String(decoding: pending[0..<newline], as: UTF8.self)
+                let tooLong = skipping || newline > limit
+                let text = tooLong ? "" : String(decoding: pending[0..<newline], as: UTF8.self)
                 pending.removeFirst(newline + 1)
-                return skipping ? .tooLong : .line(text)
+                skipping = false
+                return tooLong ? .tooLong : .line(text)
             }
             if pending.count > limit {
                 pending.removeAll(keepingCapacity: true)
@@ -67,7 +71,10 @@ public final class LineReader {
             if ended {
                 let rest = String(decoding: pending, as: UTF8.self)
                 pending.removeAll()
-                if skipping { return .tooLong }
+                if skipping {
+                    skipping = false
+                    return .tooLong
+                }
                 return rest.isEmpty ? .end : .line(rest)
             }
             if try checked(kedge_wait_readable(raw, milliseconds), "poll", "input") == 0 { return .timedOut }
