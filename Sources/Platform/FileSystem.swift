@@ -88,17 +88,25 @@ public enum FileSystem {
     }
 
     /// Replaces a file as a whole: temporary file, fsync, rename, fsync of the directory. After a power cut the
-    /// path holds the old or the new bytes, never a mixture.
+    /// path holds the old or the new bytes, never a mixture. An error leaves the old ones and no temporary file.
     public static func replace(_ path: String, with bytes: [UInt8], mode: UInt32 = 0o644) throws(SystemError) {
         let temporary = path + ".new"
         try remove(temporary)
-        do {
-            let file = try Descriptor(open: temporary, [.write, .create, .exclusive, .noFollow], mode: mode)
-            try file.write(bytes.rawBytes, at: 0)
-            try file.flushAll()
+        do throws(SystemError) {
+            try writeDurably(temporary, bytes, mode: mode)
+            try rename(temporary, to: path)
+        } catch {
+            // A full disk must not stay full of what could not be finished. The first error is the one that tells.
+            _ = unsafe kedge_unlink(temporary)
+            throw error
         }
-        try rename(temporary, to: path)
         try flushDirectory(parent(of: path))
+    }
+
+    private static func writeDurably(_ path: String, _ bytes: [UInt8], mode: UInt32) throws(SystemError) {
+        let file = try Descriptor(open: path, [.write, .create, .exclusive, .noFollow], mode: mode)
+        try file.write(bytes.rawBytes, at: 0)
+        try file.flushAll()
     }
 
     /// The directory part: `/a/b` gives `/a`, `b` gives `.`.
