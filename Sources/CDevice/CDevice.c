@@ -345,7 +345,8 @@ int kedge_run(const char *const *argv, const char *const *envp, uint64_t timeout
     ssize_t got;
     do got = read(started[0], &failure, sizeof failure); while (got < 0 && errno == EINTR);
     close(started[0]);
-    uint64_t deadline = kedge_monotonic_ns() / 1000000u + timeout_ms;
+    uint64_t deadline = kedge_monotonic_ns() / 1000000u;
+    deadline = timeout_ms > UINT64_MAX - deadline ? UINT64_MAX : deadline + timeout_ms;
     char buffer[4096];
     bool open_end = true, exited = false;
     int status = 0;
