@@ -24,11 +24,14 @@ public struct DottedVersion: Equatable, Comparable, Sendable, CustomStringConver
 
     init(parts: [UInt32]) { self.parts = parts }
 
-    /// Nil when the text is not `1`, `1.2`, `1.2.3` or `1.2.3.4`.
+    /// Nil when the text is not `1`, `1.2`, `1.2.3` or `1.2.3.4`: digits only, no leading zeros, each number at
+    /// most 4294967295.
     public init?(_ text: String) {
         var parts: [UInt32] = []
         for piece in text.utf8.split(separator: 0x2e, omittingEmptySubsequences: false) {
-            guard let part = UInt32(String(decoding: piece, as: UTF8.self)) else { return nil }
+            let digits = String(decoding: piece, as: UTF8.self)
+            // The integer's own initializer would take a sign and leading zeros; one version has one spelling.
+            guard let part = UInt32(digits), String(part) == digits else { return nil }
             parts.append(part)
         }
         guard (1...4).contains(parts.count) else { return nil }
