@@ -40,14 +40,21 @@ public struct BundleHeader: Equatable, Sendable {
     public init(
         envelopeLength: Int, manifestLength: Int, tablesLength: Int, payloadLength: UInt64
     ) throws(FormatError) {
-        try Self.check("the signature section", UInt64(envelopeLength), 1, UInt64(BundleLimits.envelope))
-        try Self.check("the manifest", UInt64(manifestLength), 1, UInt64(BundleLimits.manifest))
-        try Self.check("the chunk tables", UInt64(tablesLength), 0, UInt64(BundleLimits.tables))
-        try Self.check("the payload", payloadLength, 0, BundleLimits.bundle)
+        try Self.checkLengths(
+            UInt64(envelopeLength), UInt64(manifestLength), UInt64(tablesLength), payloadLength)
         self.envelopeLength = envelopeLength
         self.manifestLength = manifestLength
         self.tablesLength = tablesLength
         self.payloadLength = payloadLength
+    }
+
+    private static func checkLengths(
+        _ envelope: UInt64, _ manifest: UInt64, _ tables: UInt64, _ payload: UInt64
+    ) throws(FormatError) {
+        try check("the signature section", envelope, 1, UInt64(BundleLimits.envelope))
+        try check("the manifest", manifest, 1, UInt64(BundleLimits.manifest))
+        try check("the chunk tables", tables, 0, UInt64(BundleLimits.tables))
+        try check("the payload", payload, 0, BundleLimits.bundle)
     }
 
     private static func check(_ what: String, _ size: UInt64, _ least: UInt64, _ most: UInt64) throws(FormatError) {
@@ -88,9 +95,8 @@ public struct BundleHeader: Equatable, Sendable {
         if zero1 != 0 || zero2 != 0 || zero3 != 0 || zero4 != 0 {
             throw .malformed(what: "the header", "a reserved field is not zero")
         }
-        if tables > UInt64(BundleLimits.tables) {
-            throw .tooLarge(what: "the chunk tables", size: tables, limit: UInt64(BundleLimits.tables))
-        }
+        // Before they become `Int`, which has 32 bits on armv7 and would trap.
+        try checkLengths(UInt64(envelope), UInt64(manifest), tables, payload)
         let header = try BundleHeader(
             envelopeLength: Int(envelope), manifestLength: Int(manifest), tablesLength: Int(tables),
             payloadLength: payload)

@@ -120,7 +120,13 @@ public struct ChunkTable: Equatable, Sendable {
         let imageSize = try reader.u64()
         if try reader.u64() != 0 { throw .malformed(what: "the chunk table", "a reserved field is not zero") }
         try checkGeometry(windowSize: UInt64(windowSize), imageSize: imageSize, count: UInt64(count))
-        // Every window has a codec byte, so the bytes present bound what is allocated.
+        // Every window has a codec byte, so the bytes present bound what is allocated (and what fits `Int`, which
+        // has 32 bits on armv7).
+        if UInt64(count) > UInt64(reader.remaining) {
+            throw .truncated(
+                what: "the chunk table", needed: UInt64(headerLength) + UInt64(count),
+                present: UInt64(bytes.byteCount))
+        }
         let codecs = try reader.array(Int(count))
         let zeros = ZeroDigests(windowSize: Int(windowSize))
         var windows: [WindowEntry] = []
@@ -141,6 +147,9 @@ public struct ChunkTable: Equatable, Sendable {
             let stored = try reader.digest()
             let offset = try reader.u64()
             let length = try reader.u32()
+            if UInt64(length) > UInt64(windowSize) {
+                throw .malformed(what: "the chunk table, window \(index)", "stores more than a window")
+            }
             windows.append(
                 WindowEntry(
                     codec: codec, plainDigest: plain, storedDigest: stored, storedOffset: offset,

@@ -52,11 +52,18 @@ public struct SignatureSection: Equatable, Sendable {
     /// What is signed says what it is (DSSE pre-authentication encoding, payload type).
     public static let payloadType = "application/vnd.kedge.manifest.v1+json"
 
+    /// What the length field of a signature can say.
+    static let longestSignature = Int(UInt16.max)
+
     public init(_ signatures: [ManifestSignature]) throws(FormatError) {
         if signatures.count > BundleLimits.signatures {
             throw .tooLarge(
                 what: "the number of signatures", size: UInt64(signatures.count),
                 limit: UInt64(BundleLimits.signatures))
+        }
+        for signature in signatures where signature.signature.count > Self.longestSignature {
+            throw .tooLarge(
+                what: "a signature", size: UInt64(signature.signature.count), limit: UInt64(Self.longestSignature))
         }
         self.signatures = signatures
     }
