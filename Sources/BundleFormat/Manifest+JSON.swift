@@ -142,8 +142,10 @@ extension Manifest {
         }
         var meta: [(name: String, value: String)] = []
         for member in members {
-            let text = try JSONObjectReader.string(member.value, at: "manifest.meta.\(member.name)", limit: 1024)
-            meta.append((name: member.name, value: text))
+            // A name is shown to people too, so it has the rules of a text.
+            let name = try JSONObjectReader.string(.string(member.name), at: "manifest.meta", limit: 64)
+            let text = try JSONObjectReader.string(member.value, at: "manifest.meta.\(name)", limit: 1024)
+            meta.append((name: name, value: text))
         }
         return meta
     }

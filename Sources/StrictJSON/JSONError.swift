@@ -31,6 +31,11 @@ public struct JSONError: StableError, Equatable, Sendable {
         }
     }
     public var category: ErrorCategory { .configuration }
-    public var context: String { "\(place): \(detail)" }
+    /// With control characters shown as `?`: names and pieces of a stranger's text go to terminals and logs.
+    public var context: String {
+        var shown: [UInt8] = []
+        for byte in "\(place): \(detail)".utf8 { shown.append(byte < 0x20 || byte == 0x7f ? 0x3f : byte) }
+        return String(decoding: shown, as: UTF8.self)
+    }
     public var remedy: String { "Correct the document, or use a Kedge that knows it" }
 }
