@@ -38,10 +38,10 @@ extension SigningKey {
             }
             return
         }
-        // Salt and initialization vector come from OpenSSL's generator when none are given.
+        // Salt (of 16 bytes) and initialization vector come from OpenSSL's generator when none are given.
         guard
             let scheme = unsafe PKCS5_pbe2_set_scrypt(
-                EVP_aes_256_cbc(), nil, 0, nil, Self.scryptCost, Self.scryptBlock, Self.scryptParallel)
+                EVP_aes_256_cbc(), nil, 16, nil, Self.scryptCost, Self.scryptBlock, Self.scryptParallel)
         else { throw .library(operation: "encrypt keys") }
         let sealed = unsafe passphrase.withUnsafeBytes { memory in
             unsafe PKCS8_set0_pbe(

@@ -35,11 +35,12 @@ func unsignedBundle(release: String = "release-1", payload: [UInt8] = [UInt8](re
     let digest = SHA256.digest(of: payload)
     let table = try ChunkTable(
         windowSize: 8192, imageSize: UInt64(payload.count),
-        windows: [
-            WindowEntry(
-                codec: .stored, plainDigest: digest, storedDigest: digest, storedOffset: 0,
-                storedLength: payload.count)
-        ]
+        windows: stride(from: 0, to: payload.count, by: 8192).map { start in
+            let plain = Array(payload[start..<min(start + 8192, payload.count)])
+            return WindowEntry(
+                codec: .stored, plainDigest: SHA256.digest(of: plain), storedDigest: SHA256.digest(of: plain),
+                storedOffset: UInt64(start), storedLength: plain.count)
+        }
     ).encode()
     let manifest = Manifest(
         releaseID: release, version: "1.0", sequence: 1, securityVersion: 1,
