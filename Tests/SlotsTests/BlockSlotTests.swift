@@ -321,6 +321,7 @@ struct BlockDeviceSlotTests {
         let refused = try ChildProcess.run(
             ["mount", "-t", "ext4", "-o", "ro", loop.path, directory("mount")], milliseconds: 30_000)
         #expect(!refused.succeeded)
+        if refused.succeeded { try Tool.run("umount", directory("mount")) }
         #expect(refused.output.contains("busy"))
         slot.close()
         let mount = try MountedFileSystem(type: "ext4", source: loop.path, options: "ro", at: directory("mount"))
