@@ -90,16 +90,12 @@ if !deviceOnly {
         .target(
             name: "FactoryImage",
             dependencies: [
-                "BootControl", "BundleFormat", "Packaging", "Platform", "Slots", "StrictJSON", "Trust",
-                .product(name: "Subprocess", package: "swift-subprocess"),
+                "BootControl", "BundleFormat", "Packaging", "Payload", "Platform", "Slots", "StrictJSON", "Trust",
             ],
             swiftSettings: strict),
         .target(
             name: "Simulation",
-            dependencies: [
-                "BootControl", "BundleFormat", "FactoryImage", "Platform", "StrictJSON",
-                .product(name: "Subprocess", package: "swift-subprocess"),
-            ],
+            dependencies: ["BootControl", "BundleFormat", "FactoryImage", "Platform", "StrictJSON"],
             swiftSettings: strict),
         .executableTarget(
             name: "kedge",
@@ -139,7 +135,7 @@ if !deviceOnly {
             "UpdateEngine", ["BootControl", "Packaging", "Payload", "Signing", "Slots", "Transfer", "Trust"]),
         testTarget("Signing", ["Trust"]),
         testTarget("Packaging", ["Signing", "Trust"]),
-        testTarget("FactoryImage", ["BootControl", "Slots"]),
+        testTarget("FactoryImage", ["BootControl", "Packaging", "Signing", "Slots", "Trust"]),
         testTarget("Simulation", ["BootControl", "FactoryImage"]),
         // Whole commands, as their users run them: the built kedge and kedged, real images, real servers.
         .testTarget(

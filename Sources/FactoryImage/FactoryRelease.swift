@@ -1,11 +1,98 @@
+internal import BootControl
+internal import BundleFormat
+internal import Packaging
+internal import Payload
 internal import Platform
+internal import Slots
+internal import Trust
 
-/// The release that a gateway leaves the factory with.
-enum FactoryRelease {
-    /// Puts a trust store on the gateway, after reading it as the device will.
+/// The release that a gateway leaves the factory with, and the trust store that it ships with.
+///
+/// Images are verified as on a device and go through the device's own slots, so that what the factory wrote looks
+/// to `kedged` like what it wrote itself.
+struct FactoryRelease {
+    private let bundle: String
+    private let trust: TrustStore
+    /// What the bundle says it is.
+    let verified: VerifiedManifest
+
+    /// Opens a bundle and verifies its signatures.
+    init(_ bundle: String, trustRoot: String) throws(GatewayError) {
+        self.bundle = bundle
+        do {
+            trust = try TrustStore.load(path: trustRoot)
+            verified = try BundleExtractor.manifest(of: bundle, trust: trust)
+        } catch { throw Self.described(error) }
+    }
+
+    /// Puts a trust store on the gateway, after checking it as the device will.
     static func copyTrust(_ root: String, to path: String) throws(GatewayError) {
-        try asGateway { () throws(SystemError) in
-            try FileSystem.replace(path, with: try FileSystem.read(root, limit: 1 << 20))
+        do {
+            let bytes = try FileSystem.read(root, limit: RootFile.limit)
+            _ = try TrustStore(rootFile: bytes)
+            try FileSystem.replace(path, with: bytes)
+        } catch { throw described(error) }
+    }
+
+    /// Writes all images into slot set A, and gives the boot record of a device that runs the release.
+    func install(on gateway: Gateway) throws(GatewayError) -> BootRecord {
+        let manifest = verified.manifest
+        try checkProduct(of: manifest, gateway.description.identity)
+        do {
+            try BundleExtractor.images(of: bundle, trust: trust) { component, windows in
+                let slot = try Self.slot(for: component, on: gateway)
+                try slot.check(component)
+                try slot.open(component)
+                defer { slot.close() }
+                try windows { window in try slot.write(window) }
+                try slot.flush()
+                try slot.seal(component)
+                try slot.publish(component, release: manifest.releaseID)
+            }
+        } catch { throw Self.described(error) }
+        return BootRecord(
+            slotA: SlotRecord(
+                state: .good, manifest: verified.digest, sequence: manifest.sequence,
+                securityVersion: manifest.securityVersion),
+            floor: manifest.securityVersion, acceptedSequence: manifest.sequence)
+    }
+
+    private func checkProduct(
+        of manifest: Manifest, _ identity: GatewayDescription.Identity
+    ) throws(GatewayError) {
+        let product = manifest.product
+        if product.vendor != identity.vendor || product.deviceClass != identity.deviceClass
+            || !product.hardware.contains(identity.hardware)
+        {
+            throw .product(
+                release: manifest.releaseID,
+                wants: "\(product.vendor) \(product.deviceClass), hardware \(product.hardware.lowerBound) to "
+                    + "\(product.hardware.upperBound)")
         }
+    }
+
+    private static func slot(for component: Component, on gateway: Gateway) throws -> any Slot {
+        guard let place = gateway.slot(component.target.text, .a) else {
+            throw GatewayError.noSlot(component: component.id.text, target: component.target.text)
+        }
+        let configuration: SlotConfiguration.Place =
+            switch place.medium {
+            case .device(let path): .block(path: path, offset: 0, size: nil)
+            case .region(let path, let offset, let size): .block(path: path, offset: offset, size: size)
+            case .bank(let path, let offset, let size, let erase):
+                .flash(path: path, offset: offset, size: size, eraseSize: erase)
+            case .store(let path): .store(path: path)
+            }
+        return try SlotConfiguration(target: component.target, generation: "a", place: configuration).makeSlot()
+    }
+
+    /// An error of any module as one of this one.
+    private static func described(_ error: any Error) -> GatewayError {
+        if let error = error as? GatewayError { return error }
+        if let error = error as? any StableError { return .release(Failure(error)) }
+        return .release(
+            Failure(
+                code: "unexpected", category: .unexpected, context: "\(error)",
+                remedy: "Report this with the command that was given"))
     }
 }

@@ -1,6 +1,8 @@
 internal import BootControl
+internal import BundleFormat
 internal import Platform
 internal import StrictJSON
+internal import Trust
 
 /// What a new gateway shall be.
 public struct GatewayOrder: Sendable {
@@ -15,19 +17,47 @@ public struct GatewayOrder: Sendable {
     public var sizes: GatewayLayout.Sizes
     public var boot: GatewayDescription.Boot
     public var media: MediaChoice
-    public var identity: GatewayDescription.Identity
+    /// The gateway's own name.
+    public var id: String
+    /// Vendor, device class and hardware revision; nil is what the release in `bundle` is for, or an example.
+    public var vendor: String?
+    public var deviceClass: String?
+    public var hardware: UInt32?
     /// A trust store to ship with; nil leaves the gateway without one, and it accepts nothing until it gets one.
     public var trustRoot: String?
+    /// A bundle whose images are in slot set A from the start; needs a trust store.
+    public var bundle: String?
 
     public init(
         sizes: GatewayLayout.Sizes = GatewayLayout.Sizes(), boot: GatewayDescription.Boot = .simulated,
-        media: MediaChoice = .auto, identity: GatewayDescription.Identity, trustRoot: String? = nil
+        media: MediaChoice = .auto, id: String = "gateway-1", vendor: String? = nil, deviceClass: String? = nil,
+        hardware: UInt32? = nil, trustRoot: String? = nil, bundle: String? = nil
     ) {
         self.sizes = sizes
         self.boot = boot
         self.media = media
-        self.identity = identity
+        self.id = id
+        self.vendor = vendor
+        self.deviceClass = deviceClass
+        self.hardware = hardware
         self.trustRoot = trustRoot
+        self.bundle = bundle
+    }
+
+    /// Opens the release, if there is one.
+    func release() throws(GatewayError) -> FactoryRelease? {
+        guard let bundle else { return nil }
+        guard let trustRoot else { throw .noTrust }
+        return try FactoryRelease(bundle, trustRoot: trustRoot)
+    }
+
+    /// Who the gateway is when it leaves with `release`.
+    func identity(with release: FactoryRelease?) -> GatewayDescription.Identity {
+        let product = release?.verified.manifest.product
+        return GatewayDescription.Identity(
+            id: id, vendor: vendor ?? product?.vendor ?? "example",
+            deviceClass: deviceClass ?? product?.deviceClass ?? "gateway",
+            hardware: hardware ?? product?.hardware.lowerBound ?? 1)
     }
 }
 
@@ -41,6 +71,7 @@ extension Gateway {
         let directory = try asGateway { () throws(SystemError) in try FileSystem.absolute(path) }
         try checkPath(directory)
         try checkFree(directory)
+        let release = try order.release()
         let staging = directory + ".partial"
         try asGateway { () throws(SystemError) in
             try FileSystem.removeTree(staging)
@@ -50,9 +81,9 @@ extension Gateway {
         do {
             let media = try choose(order.media, in: staging)
             let description = try GatewayDescription(
-                boot: order.boot, media: media, identity: order.identity, layout: layout)
+                boot: order.boot, media: media, identity: order.identity(with: release), layout: layout)
             gateway = Gateway(directory: directory, description: description)
-            try gateway.fill(staging, order)
+            try gateway.fill(staging, trustRoot: order.trustRoot, release: release)
             try asGateway { () throws(SystemError) in
                 try FileSystem.rename(staging, to: directory)
                 try FileSystem.flushDirectory(FileSystem.parent(of: directory))
@@ -100,8 +131,11 @@ extension Gateway {
     }
 
     /// Makes all files in `staging`. Texts name the final directory; bytes go to the staging one.
-    private func fill(_ staging: String, _ order: GatewayOrder) throws(GatewayError) {
-        let staged = Gateway(directory: staging, description: description)
+    private func fill(_ staging: String, trustRoot: String?, release: FactoryRelease?) throws(GatewayError) {
+        // Before the media are attached, every slot is a region of a file.
+        let onFiles = try GatewayDescription(
+            boot: description.boot, media: .file, identity: description.identity, layout: description.layout)
+        let staged = Gateway(directory: staging, description: onFiles)
         let layout = description.layout
         try asGateway { () throws(SystemError) in
             for path in [staged.data, staged.store, staging + "/run", staging + "/dev"] {
@@ -112,8 +146,8 @@ extension Gateway {
             try Self.erase(staged.flash, size: layout.flashSize)
         }
         try PartitionTable.write(layout, to: staged.disk, script: staging + "/sfdisk.script")
-        if let root = order.trustRoot { try FactoryRelease.copyTrust(root, to: staged.trustRoot) }
-        try staged.createBootRecord(BootRecord())
+        if let root = trustRoot { try FactoryRelease.copyTrust(root, to: staged.trustRoot) }
+        try staged.createBootRecord(try release?.install(on: staged) ?? BootRecord())
         try asGateway { () throws(SystemError) in
             try FileSystem.replace(staged.deviceINI, with: Array(deviceINIText.utf8))
             try FileSystem.replace(staged.health, with: Array(healthText.utf8), mode: 0o755)

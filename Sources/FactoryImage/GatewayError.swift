@@ -13,8 +13,10 @@ public enum GatewayError: StableError, Equatable, Sendable {
     case size(what: String, why: String)
     /// An identity value that device.ini cannot hold.
     case identity(what: String, why: String)
-    /// An image of the release is larger than its slot.
-    case tooLarge(slot: String, size: UInt64, capacity: UInt64)
+    /// The release is for other devices.
+    case product(release: String, wants: String)
+    /// A release can only be put on a gateway that has a trust store.
+    case noTrust
     /// A component of the release names a slot that the gateway does not have.
     case noSlot(component: String, target: String)
     /// A program that is needed is not there or failed.
@@ -35,7 +37,8 @@ public enum GatewayError: StableError, Equatable, Sendable {
         case .notAGateway: "gateway.not-a-gateway"
         case .size: "gateway.size"
         case .identity: "gateway.identity"
-        case .tooLarge: "gateway.too-large"
+        case .product: "gateway.product"
+        case .noTrust: "gateway.no-trust"
         case .noSlot: "gateway.no-slot"
         case .tool: "gateway.tool"
         case .loop: "gateway.loop"
@@ -47,9 +50,10 @@ public enum GatewayError: StableError, Equatable, Sendable {
     }
     public var category: ErrorCategory {
         switch self {
-        case .notEmpty, .path, .size, .identity: .usage
+        case .notEmpty, .path, .size, .identity, .noTrust: .usage
         case .notAGateway, .noSlot: .configuration
-        case .tooLarge, .tool, .loop, .foreign: .storage
+        case .product: .policy
+        case .tool, .loop, .foreign: .storage
         case .boot(let error): error.category
         case .system(let error): error.category
         case .release(let failure): failure.category
@@ -62,8 +66,8 @@ public enum GatewayError: StableError, Equatable, Sendable {
         case .notAGateway(let path, let why): "\(path) is not a gateway directory: \(why)"
         case .size(let what, let why): "the size of \(what) \(why)"
         case .identity(let what, let why): "the \(what) \(why)"
-        case .tooLarge(let slot, let size, let capacity):
-            "the image for \(slot) has \(size) bytes, the slot has \(capacity)"
+        case .product(let release, let wants): "the release \(release) is for \(wants)"
+        case .noTrust: "a release needs a trust store that says who may sign it"
         case .noSlot(let component, let target):
             "component \(component) is for the slot \(target), which this gateway does not have"
         case .tool(let name, let why): "\(name): \(why)"
@@ -81,7 +85,8 @@ public enum GatewayError: StableError, Equatable, Sendable {
         case .notAGateway: "Name a directory made by kedge gateway create"
         case .size: "Give another size"
         case .identity: "Give another value"
-        case .tooLarge: "Create the gateway with larger slots"
+        case .product: "Leave vendor, class and hardware out, then the gateway becomes what the release is for"
+        case .noTrust: "Give the root.json with --trust"
         case .noSlot: "Use a target that the gateway has: rootfs, kernel, bios or containers"
         case .tool: "Install it (Debian: sfdisk is in fdisk, losetup in mount) and try again"
         case .loop: "Use --media file, which needs no privileges"

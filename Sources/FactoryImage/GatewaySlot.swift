@@ -20,6 +20,12 @@ public struct GatewaySlot: Equatable, Sendable {
         public let path: String
         public let offset: UInt64
         public let size: UInt64
+
+        public init(path: String, offset: UInt64, size: UInt64) {
+            self.path = path
+            self.offset = offset
+            self.size = size
+        }
     }
 
     /// The target that components name: rootfs, kernel, bios or containers.

@@ -55,7 +55,7 @@ struct GatewayRefusalTests {
     func identities(_ vendor: String) throws {
         let bench = try Workbench()
         var order = Workbench.order()
-        order.identity.vendor = vendor
+        order.vendor = vendor
         #expect(throws: GatewayError.self) { try Gateway.create(order, at: bench.path + "/gateway") }
         #expect(try FileSystem.list(bench.path) == [])
     }

@@ -27,9 +27,7 @@ final class Workbench {
         boot: GatewayDescription.Boot = .simulated, media: GatewayOrder.MediaChoice = .file
     ) -> GatewayOrder {
         GatewayOrder(
-            sizes: sizes, boot: boot, media: media,
-            identity: GatewayDescription.Identity(
-                id: "gw-7", vendor: "example", deviceClass: "uc-8200", hardware: 3))
+            sizes: sizes, boot: boot, media: media, id: "gw-7", vendor: "example", deviceClass: "uc-8200", hardware: 3)
     }
 
     func gateway(

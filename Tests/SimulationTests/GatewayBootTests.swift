@@ -14,8 +14,7 @@ struct GatewayBootTests {
     private static func gateway(_ bench: Workbench, _ boot: GatewayDescription.Boot) throws -> Gateway {
         let order = GatewayOrder(
             sizes: GatewayLayout.Sizes(rootfs: 2 << 20, kernel: 1 << 20, bios: 64 << 10, data: 1 << 20), boot: boot,
-            media: .file,
-            identity: GatewayDescription.Identity(id: "gw", vendor: "v", deviceClass: "c", hardware: 1))
+            media: .file)
         return try Gateway.create(order, at: bench.path + "/gateway")
     }
 
