@@ -28,6 +28,7 @@ internal import Platform
             InspectCommand.self,
             VerifyCommand.self,
             ExtractCommand.self,
+            GatewayCommand.self,
         ])
 
     static func main() {
