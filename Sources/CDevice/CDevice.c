@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -172,11 +173,11 @@ void kedge_directory_close(void *directory) { closedir((DIR *)directory); }
 
 // --- memory --------------------------------------------------------------------------------------------------
 
-void *kedge_aligned_allocate(size_t alignment, size_t size) {
-    void *p = NULL;
-    return posix_memalign(&p, alignment, size) == 0 ? p : NULL;
+void *kedge_pages_allocate(size_t size) {
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
 }
-void kedge_aligned_free(void *bytes) { free(bytes); }
+void kedge_pages_free(void *bytes, size_t size) { munmap(bytes, size); }
 int kedge_equal(const void *a, const void *b, size_t count) { return memcmp(a, b, count) == 0; }
 
 // VmHWM of this process: getrusage's ru_maxrss would be inherited across fork from a fatter parent.

@@ -13,18 +13,17 @@ internal import CDevice
     /// The alignment of memory, offsets and counts that O_DIRECT needs on every common medium.
     public static let alignment = 4096
 
-    /// Allocates zeroed memory, rounded up to the alignment.
+    /// Zeroed memory, rounded up to the alignment. It costs nothing until it is touched.
     public init(capacity: Int) throws(SystemError) {
         let rounded = (max(capacity, 1) + Self.alignment - 1) / Self.alignment * Self.alignment
-        guard let base = unsafe kedge_aligned_allocate(Self.alignment, rounded) else {
+        guard let base = unsafe kedge_pages_allocate(rounded) else {
             throw SystemError(number: 12, operation: "allocate", subject: "\(rounded) bytes")
         }
-        unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: rounded)
         self.capacity = rounded
         unsafe self.base = base
     }
 
-    deinit { unsafe kedge_aligned_free(base) }
+    deinit { unsafe kedge_pages_free(base, capacity) }
 
     /// The whole memory for reading.
     public var bytes: RawSpan {

@@ -6,9 +6,10 @@ internal import Transfer
 internal import Trust
 
 extension Engine {
-    /// Stored windows on the way between the two threads. With a scratch and a compare buffer the pipeline uses at
-    /// most 6 MiB.
-    private static let pipelineBuffers = 4
+    /// Buffers of one window each: for stored bytes, and for plain bytes. With the writer's compare buffer the
+    /// pipeline uses at most 6 MiB, and as a rule half of it, because stored windows are smaller than their buffers.
+    private static let storedBuffers = 3
+    private static let plainBuffers = 2
 
     /// Steps 2 and 3 of the write protocol, up to the flushed and sealed target.
     func transfer() throws(Failure) {
@@ -17,41 +18,42 @@ extension Engine {
             try step { () throws(SlotError) in try targets[index].open(table.component) }
         }
         let list = FetchList(head.tables, held: held)
-        let writer = try SlotWriter(tables: head.tables, slots: targets, held: held)
+        let writer = try SlotWriter(slots: targets, held: held)
         try pump(list, from: source, head: head, into: writer)
         for (index, table) in head.tables.enumerated() where !whole[index] {
             try step { () throws(SlotError) in try targets[index].seal(table.component) }
         }
     }
 
+    /// Three threads: one fetches and checks stored digests, one decodes and checks plain digests, and this one
+    /// compares, writes, flushes and journals.
     private func pump(
         _ list: FetchList, from source: any BundleSource, head: BundleHead, into writer: SlotWriter
     ) throws(Failure) {
         let received = source.bytesReceived
         let base = machine.attempt?.counters ?? TransferCounters()
-        let queue = try step { () throws(SystemError) in
-            try WindowQueue(buffers: Self.pipelineBuffers, capacity: BundleLimits.window)
-        }
+        let stored = try BufferPool(count: Self.storedBuffers, capacity: BundleLimits.window)
+        let plain = try BufferPool(count: Self.plainBuffers, capacity: BundleLimits.window)
+        let fetched = HandOver<StoredItem>()
+        let decoded = HandOver<PlainItem>()
         let prefixed = PrefixedSource(source, at: head.release.header.payloadOffset, bytes: head.surplus)
-        let fetcher = WindowFetcher(source: prefixed, head: head, list: list, queue: queue)
-        let thread = try step { () throws(SystemError) in
-            try WorkerThread(name: "kedge-transfer") { fetcher.run() }
-        }
-        defer { thread.join() }
+        let fetcher = WindowFetcher(source: prefixed, head: head, list: list, to: fetched, pool: stored)
+        let decoding = try WindowDecoding(from: fetched, to: decoded, stored: stored, plain: plain)
+        let threads = try Self.start([("kedge-transfer", { fetcher.run() }), ("kedge-decode", { decoding.run() })])
+        defer { for thread in threads { thread.join() } }
         let reused = base.reused
         do throws(Failure) {
-            while let item = try queue.next() {
+            while let item = try decoded.next() {
                 try checkCanceled()
-                let buffer = item.buffer
                 try writer.accept(item)
-                queue.recycle(buffer)
                 handledBytes = reused + writer.handled
                 if writer.epochIsFull { try checkpoint(writer, base, source.bytesReceived - received) }
             }
             try checkpoint(writer, base, source.bytesReceived - received)
         } catch {
             source.cancel()
-            queue.stop()
+            stored.stop()
+            plain.stop()
             // What reached the slot is worth keeping, whatever ended the transfer; a failing flush is not.
             let pauses = error.category == .network || error.code == UpdateMachine.stoppedCode
             if pauses || error.category == .canceled {
@@ -60,6 +62,18 @@ extension Engine {
             try checkCanceled()
             throw error
         }
+    }
+
+    /// Starts threads one after the other. When a later one cannot be started, the pools' owners would wait for
+    /// ever, so the failure of any is the failure of all: the first thread ends by itself at its first buffer.
+    private static func start(
+        _ bodies: [(name: String, body: @Sendable () -> Void)]
+    ) throws(Failure) -> [WorkerThread] {
+        var threads: [WorkerThread] = []
+        for entry in bodies {
+            threads.append(try step { () throws(SystemError) in try WorkerThread(name: entry.name, entry.body) })
+        }
+        return threads
     }
 
     /// Flush, then the journal's hint: never the other way round.
@@ -79,11 +93,10 @@ extension Engine {
     func readBack() throws(Failure) {
         guard let head else { throw Failure(EngineError.interrupted) }
         handledBytes = 0
-        let writer = try SlotWriter(tables: head.tables, slots: targets, held: held)
-        for index in head.tables.indices where !whole[index] {
-            try writer.readBack(index) { () throws(Failure) in
+        for (index, table) in head.tables.enumerated() where !whole[index] {
+            try ReadBack(slot: targets[index], table: table).run { (bytes) throws(Failure) in
                 try self.checkCanceled()
-                self.handledBytes += UInt64(BundleLimits.window)
+                self.handledBytes += UInt64(bytes)
             }
             notify()
         }

@@ -4,15 +4,12 @@ internal import Platform
 internal import Slots
 internal import Trust
 
-/// The writing half of the pipeline: decode, compare, write, flush once an epoch.
+/// The last stage of the pipeline, on the engine's own thread: compare, write, flush once an epoch.
 final class SlotWriter {
     /// Image bytes between two flushes. After a power cut at most this much is fetched again.
     static let epochBytes = 8 * 1024 * 1024
 
-    private let tables: [VerifiedChunkTable]
     private let slots: [any Slot]
-    private let decoder: WindowDecoder
-    private let scratch: AlignedBuffer
     private let present: AlignedBuffer
     private var pending: [(component: Int, window: Int)] = []
     private var pendingBytes = 0
@@ -28,20 +25,16 @@ final class SlotWriter {
     /// Compared first: a window that differs nearly always differs here, and then the rest need not be read.
     private static let probe = 64 * 1024
 
-    init(tables: [VerifiedChunkTable], slots: [any Slot], held: [WindowBitmap]) throws(Failure) {
-        self.tables = tables
+    init(slots: [any Slot], held: [WindowBitmap]) throws(Failure) {
         self.slots = slots
         flushed = held
-        decoder = try step { () throws(PayloadError) in try WindowDecoder() }
-        scratch = try step { () throws(SystemError) in try AlignedBuffer(capacity: BundleLimits.window) }
         present = try step { () throws(SystemError) in try AlignedBuffer(capacity: BundleLimits.window) }
     }
 
-    /// Decodes and writes one window.
-    func accept(_ item: WindowItem) throws(Failure) {
-        guard let stored = item.take() else { return }
+    /// Writes one window, unless the slot holds it, and gives its buffer back.
+    func accept(_ item: PlainItem) throws(Failure) {
+        guard let window = item.take() else { return }
         let slot = slots[item.component]
-        let window = try decode(consume stored)
         let length = window.length
         if try step({ () throws(SlotError) in try slotHolds(slot, window) }) {
             unchanged += UInt64(length)
@@ -49,17 +42,10 @@ final class SlotWriter {
             try step { () throws(SlotError) in try slot.write(window) }
             written += UInt64(length)
         }
+        item.pool.give(item.buffer)
         handled += UInt64(length)
         pending.append((component: item.component, window: item.index))
         pendingBytes += length
-    }
-
-    private func decode(_ stored: consuming StoredWindow) throws(Failure) -> VerifiedWindow {
-        do throws(PayloadError) {
-            return try decoder.decode(consume stored, scratch: scratch)
-        } catch {
-            throw Failure(error)
-        }
     }
 
     private func slotHolds(_ slot: any Slot, _ window: borrowing VerifiedWindow) throws(SlotError) -> Bool {
@@ -83,22 +69,6 @@ final class SlotWriter {
         for entry in pending { flushed[entry.component].insert(entry.window) }
         pending.removeAll(keepingCapacity: true)
         pendingBytes = 0
-    }
-
-    /// Reads every window of a component back from the medium and compares it with the chunk table.
-    func readBack(_ component: Int, whileRunning check: () throws(Failure) -> Void) throws(Failure) {
-        let table = tables[component]
-        let slot = slots[component]
-        for index in table.table.windows.indices {
-            try check()
-            let count = try step { () throws(SlotError) in
-                try slot.read(
-                    at: table.table.plainOffset(of: index), count: table.table.plainLength(of: index), into: scratch)
-            }
-            if table.compare(scratch, count: count, index: index) == .differs {
-                throw Failure(SlotError.readBackMismatch(slot: slot.displayName))
-            }
-        }
     }
 }
 

@@ -10,7 +10,8 @@ final class WindowFetcher: @unchecked Sendable {
     private let payloadOffset: UInt64
     private let tables: [VerifiedChunkTable]
     private let list: FetchList
-    private let queue: WindowQueue
+    private let output: HandOver<StoredItem>
+    private let pool: BufferPool
     private var current: AlignedBuffer?
     private var filled = 0
     private var cursor = 0
@@ -21,15 +22,18 @@ final class WindowFetcher: @unchecked Sendable {
     /// How often a window that arrives damaged is asked for again before the attempt fails.
     static let repeats = 2
 
-    init(source: any BundleSource, head: BundleHead, list: FetchList, queue: WindowQueue) {
+    init(
+        source: any BundleSource, head: BundleHead, list: FetchList, to output: HandOver<StoredItem>, pool: BufferPool
+    ) {
         self.source = source
         payloadOffset = head.release.header.payloadOffset
         tables = head.tables
         self.list = list
-        self.queue = queue
+        self.output = output
+        self.pool = pool
     }
 
-    /// Runs to the end on the calling thread and always ends the queue.
+    /// Runs to the end on the calling thread and always ends the output.
     func run() {
         do throws(Failure) {
             try fetch(list)
@@ -41,9 +45,9 @@ final class WindowFetcher: @unchecked Sendable {
                 left -= 1
                 for job in again { try fetchOne(job) }
             }
-            queue.end(nil)
+            output.end(nil)
         } catch {
-            queue.end(error)
+            output.end(error)
         }
     }
 
@@ -110,7 +114,7 @@ final class WindowFetcher: @unchecked Sendable {
 
     private func bufferForCurrent() throws(Failure) -> AlignedBuffer {
         if let current { return current }
-        guard let buffer = queue.buffer() else { throw Failure(EngineError.canceled) }
+        guard let buffer = pool.take() else { throw Failure(EngineError.canceled) }
         current = buffer
         filled = 0
         return buffer
@@ -119,7 +123,7 @@ final class WindowFetcher: @unchecked Sendable {
     /// Zero windows at the cursor need no bytes.
     private func finishEmpty(_ jobs: [FetchJob]) throws(Failure) {
         while cursor < jobs.count, jobs[cursor].length == 0 {
-            guard let buffer = queue.buffer() else { throw Failure(EngineError.canceled) }
+            guard let buffer = pool.take() else { throw Failure(EngineError.canceled) }
             try hand(jobs[cursor].targets[0], buffer, length: 0)
             cursor += 1
         }
@@ -129,10 +133,10 @@ final class WindowFetcher: @unchecked Sendable {
         current = nil
         filled = 0
         for target in job.targets.dropFirst() {
-            guard let copy = queue.buffer() else { throw Failure(EngineError.canceled) }
+            guard let copy = pool.take() else { throw Failure(EngineError.canceled) }
             copy.copy(buffer.bytes.extracting(0..<job.length), at: 0)
             if !handIfWhole(target, copy, length: job.length) {
-                queue.recycle(buffer)
+                pool.give(buffer)
                 damaged.append(job)
                 return
             }
@@ -147,10 +151,10 @@ final class WindowFetcher: @unchecked Sendable {
         do throws(PayloadError) {
             let window = try StoredWindow(
                 checking: buffer, length: length, of: tables[target.component], index: target.window)
-            queue.push(WindowItem(component: target.component, window: window))
+            output.push(StoredItem(component: target.component, window: window))
             return true
         } catch {
-            queue.recycle(buffer)
+            pool.give(buffer)
             return false
         }
     }

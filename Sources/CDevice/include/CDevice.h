@@ -72,8 +72,10 @@ int64_t kedge_copy_range(int from, uint64_t from_offset, int to, uint64_t to_off
 int kedge_modified(int descriptor, int64_t *seconds, uint32_t *nanoseconds);
 
 // --- memory --------------------------------------------------------------------------------------------------
-void *kedge_aligned_allocate(size_t alignment, size_t size);
-void kedge_aligned_free(void *bytes);
+// Zeroed, page-aligned memory straight from the kernel: pages cost nothing until they are touched, and go back when
+// they are freed. NULL when there is none.
+void *kedge_pages_allocate(size_t size);
+void kedge_pages_free(void *bytes, size_t size);
 uint64_t kedge_peak_resident_kib(void);
 int kedge_equal(const void *a, const void *b, size_t count);
 
