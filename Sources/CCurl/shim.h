@@ -3,6 +3,7 @@
 #ifndef KEDGE_CCURL_SHIM_H
 #define KEDGE_CCURL_SHIM_H
 #include <curl/curl.h>
+#include <fcntl.h>
 static inline CURLcode kedge_curl_set_long(CURL *h, CURLoption o, long v) { return curl_easy_setopt(h, o, v); }
 static inline CURLcode kedge_curl_set_offset(CURL *h, CURLoption o, curl_off_t v) { return curl_easy_setopt(h, o, v); }
 static inline CURLcode kedge_curl_set_string(CURL *h, CURLoption o, const char *v) { return curl_easy_setopt(h, o, v); }
@@ -41,6 +42,16 @@ static inline CURLcode kedge_curl_set_schemes(CURL *h, int first_http, int redir
     if (c != CURLE_OK) return c;
     return curl_easy_setopt(h, CURLOPT_REDIR_PROTOCOLS, redirect_http ? b : s);
 #endif
+}
+// Keeps connections out of the programs that the service starts; libcurl opens sockets without
+// SOCK_CLOEXEC.
+static inline int kedge_curl_close_on_exec(void *context, curl_socket_t s, curlsocktype purpose) {
+    (void)context;
+    (void)purpose;
+    return fcntl(s, F_SETFD, FD_CLOEXEC) < 0 ? CURL_SOCKOPT_ERROR : CURL_SOCKOPT_OK;
+}
+static inline CURLcode kedge_curl_set_close_on_exec(CURL *h) {
+    return curl_easy_setopt(h, CURLOPT_SOCKOPTFUNCTION, kedge_curl_close_on_exec);
 }
 // Lets a transfer be dropped while the resolver's thread still waits for an answer (libcurl 7.87); an older one
 // waits for the resolver's own time-out.

@@ -16,11 +16,13 @@ public final class FileSource: BundleSource {
     ///
     /// `dropsBehind` asks the kernel to forget each piece once it is delivered (posix_fadvise(2)), so that a large
     /// bundle does not push the gateway's working set out of memory. It is a hint: where it fails nothing is lost.
+    /// On a block device it does not count: there only the whole device's pages can be dropped.
     public init(path: String, dropsBehind: Bool = true) throws(TransferError) {
         do throws(SystemError) {
             file = try Descriptor(open: path, [.read])
             switch try file.kind() {
-            case .file, .blockDevice: break
+            case .file: self.dropsBehind = dropsBehind
+            case .blockDevice: self.dropsBehind = false
             case .directory:
                 throw SystemError(number: SystemError.isDirectory, operation: "read", subject: path)
             case .characterDevice, .other:
@@ -31,7 +33,6 @@ public final class FileSource: BundleSource {
         } catch {
             throw TransferError.system(error)
         }
-        self.dropsBehind = dropsBehind
         displayName = path
         state.learn(total: length)
     }

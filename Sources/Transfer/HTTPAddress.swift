@@ -24,6 +24,10 @@ public struct HTTPAddress: Sendable, Equatable, CustomStringConvertible {
         for byte in bytes where byte <= 0x20 || byte >= 0x7f {
             throw TransferError.location(reason: "the URL has characters that must be percent-encoded")
         }
+        // libcurl would take `http:/host` and `http:///host` too and guess.
+        guard let colon = bytes.firstIndex(of: 0x3a), bytes[(colon + 1)...].starts(with: "//".utf8),
+            !bytes[(colon + 1)...].starts(with: "///".utf8)
+        else { throw TransferError.location(reason: "the URL must have the form http(s)://host/path") }
         guard let url = unsafe curl_url() else {
             throw TransferError.network(.library, source: "libcurl", detail: "out of memory")
         }

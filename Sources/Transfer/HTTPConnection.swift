@@ -131,6 +131,7 @@ private let startCode: CURLcode = kedge_curl_start()
         try option(unsafe kedge_curl_set_data_function(easy, CURLOPT_WRITEFUNCTION, receiveBody))
         try option(unsafe kedge_curl_set_data_function(easy, CURLOPT_HEADERFUNCTION, receiveHeadLine))
         try option(unsafe kedge_curl_set_connected_function(easy, noteConnection))
+        try option(unsafe kedge_curl_set_close_on_exec(easy))
     }
 
     private func option(_ code: CURLcode) throws(TransferError) {

@@ -12,7 +12,7 @@ public struct HTTPOptions: Equatable, Sendable {
     public var connectTimeoutMilliseconds: UInt32 = 20_000
 
     /// With less than this many bytes per second, over `stallMilliseconds`, a connection is given up and made again.
-    /// Time in which the receiver did not take bytes does not count.
+    /// Time in which the receiver did not take bytes does not count. 0 bytes per second: no limit.
     public var stallBytesPerSecond: UInt64 = 1_024
     public var stallMilliseconds: UInt32 = 30_000
 

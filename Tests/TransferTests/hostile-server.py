@@ -1,0 +1,325 @@
+"""An HTTP server that does what broken servers and proxies do, for TransferTests.
+
+It listens on one port of 127.0.0.1 and 127.0.0.2, prints that port and the path of its request log, and ends when its
+standard input ends, so that it never outlives the tests; then the log is gone too. The path is /SCENARIO/KEY: the scenario says what goes wrong, the key keeps tests apart.
+Each request is written to the log before it is answered: KEY, local address, and the request
+headers Authorization, If-Range, Range and Accept-Encoding, separated by tabs ("-" where there is none).
+"""
+
+import gzip
+import socket
+import socketserver
+import struct
+import sys
+import tempfile
+import threading
+import time
+
+LENGTH = 300_000
+LOCK = threading.Lock()
+COUNTS = {}
+LOG = tempfile.NamedTemporaryFile("w", prefix="kedge-hostile-", suffix=".log", encoding="utf-8")
+
+
+def content(length=LENGTH, variant=0):
+    return bytes((i * 31 + (i >> 8) * 17 + (i >> 16) * 7 + variant) & 0xFF for i in range(length))
+
+
+OBJECT = content()
+OTHER = content(variant=1)
+
+
+class Request:
+    def __init__(self, scenario, key, headers, number, address, port):
+        self.scenario = scenario
+        self.key = key
+        self.headers = headers
+        self.number = number  # requests for this path so far, this one included
+        self.address = address
+        self.port = port
+        first, _, last = headers.get("range", "bytes=0-").partition("=")[2].partition("-")
+        self.first = int(first or 0)
+        self.last = min(int(last), LENGTH - 1) if last else LENGTH - 1
+        self.count = self.last - self.first + 1
+        self.body = OBJECT[self.first : self.last + 1]
+
+
+class Handler(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.request.settimeout(60)
+        try:
+            while self.one():
+                pass
+        except OSError:
+            pass
+
+    def one(self):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            piece = self.request.recv(65536)
+            if not piece:
+                return False
+            head += piece
+        lines = head.decode("latin-1").split("\r\n")
+        path = lines[0].split(" ")[1]
+        headers = {}
+        for line in lines[1:]:
+            name, colon, value = line.partition(":")
+            if colon:
+                headers[name.lower()] = value.strip()
+        _, scenario, key = path.partition("?")[0].split("/", 2)
+        address, port = self.request.getsockname()
+        with LOCK:
+            COUNTS[path] = COUNTS.get(path, 0) + 1
+            number = COUNTS[path]
+            names = ("authorization", "if-range", "range", "accept-encoding")
+            LOG.write("\t".join([key, address] + [headers.get(n, "-") for n in names]) + "\n")
+            LOG.flush()
+        request = Request(scenario, key, headers, number, address, port)
+        return getattr(self, "do_" + scenario.replace("-", "_"))(request)
+
+    # --- building answers ---
+
+    def send(self, status, headers, body=b""):
+        lines = [f"HTTP/1.1 {status} Status"] + [f"{n}: {v}" for n, v in headers] + ["", ""]
+        self.request.sendall("\r\n".join(lines).encode("latin-1") + body)
+
+    def simple(self, status, headers=(), body=b"no"):
+        self.send(status, list(headers) + [("Content-Length", len(body))], body)
+        return True
+
+    def part(self, r, body=None, tag='"one"', total=LENGTH, first=None, last=None, length=None, more=()):
+        """A 206; right unless told otherwise."""
+        first = r.first if first is None else first
+        last = r.last if last is None else last
+        headers = [("Content-Range", f"bytes {first}-{last}/{total}")]
+        headers.append(("Content-Length", r.count if length is None else length))
+        if tag:
+            headers.append(("ETag", tag))
+        self.send(206, headers + list(more), r.body if body is None else body)
+        return True
+
+    def reset(self):
+        """Closes with RST instead of FIN."""
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.request.close()
+        return False
+
+    def wait(self):
+        """Says nothing until the client hangs up."""
+        self.request.settimeout(None)
+        self.request.recv(1)
+        return False
+
+    # --- good servers ---
+
+    def do_plain(self, r):
+        if r.first >= LENGTH:
+            return self.simple(416, [("Content-Range", f"bytes */{LENGTH}")])
+        return self.part(r)
+
+    def do_pause(self, r):
+        """Good, but the client has taken the first part before the second comes."""
+        self.part(r, body=r.body[:100_000])
+        time.sleep(0.3)
+        self.request.sendall(r.body[100_000:])
+        return True
+
+    def do_close_delimited(self, r):
+        self.send(206, [("Content-Range", f"bytes {r.first}-{r.last}/{LENGTH}"), ("Connection", "close")], r.body)
+        return False
+
+    def do_chunked(self, r):
+        head = [("Content-Range", f"bytes {r.first}-{r.last}/{LENGTH}"), ("Transfer-Encoding", "chunked")]
+        self.send(206, head)
+        for i in range(0, r.count, 7777):
+            piece = r.body[i : i + 7777]
+            self.request.sendall(b"%x\r\n" % len(piece) + piece + b"\r\n")
+        self.request.sendall(b"0\r\nContent-Range: bytes 5-6/7\r\n\r\n")
+        return True
+
+    def do_interim(self, r):
+        self.request.sendall(b"HTTP/1.1 103 Early Hints\r\nETag: \"none\"\r\n\r\n")
+        return self.part(r)
+
+    def do_whole(self, r):
+        self.send(200, [("Content-Length", LENGTH), ("ETag", '"one"')], OBJECT)
+        return True
+
+    # --- broken connections, good again at the second request ---
+
+    def do_cut(self, r):
+        """/cut/BYTES/KEY: the first body ends after BYTES bytes."""
+        if r.number > 1:
+            return self.part(r)
+        self.part(r, body=r.body[: int(r.key.split("/")[0])])
+        return False
+
+    def do_cut_always(self, r):
+        self.part(r, body=r.body[:40_000])
+        return False
+
+    def do_cut_close_delimited(self, r):
+        body = r.body[:1000] if r.number == 1 else r.body
+        self.send(206, [("Content-Range", f"bytes {r.first}-{r.last}/{LENGTH}"), ("Connection", "close")], body)
+        return False
+
+    def do_reset(self, r):
+        if r.number > 1:
+            return self.part(r)
+        self.part(r, body=r.body[:50_000])
+        return self.reset()
+
+    def do_reset_first(self, r):
+        return self.part(r) if r.number > 1 else self.reset()
+
+    def do_reset_always(self, r):
+        return self.reset()
+
+    def do_silence(self, r):
+        if r.number > 1:
+            return self.part(r)
+        self.part(r, body=r.body[:1000])
+        return self.wait()
+
+    def do_mute(self, r):
+        return self.wait()
+
+    def do_storm(self, r):
+        return self.part(r) if r.number > 3 else self.simple(500)
+
+    def do_slow_down(self, r):
+        return self.part(r) if r.number > 1 else self.simple(429, [("Retry-After", "7")])
+
+    def do_come_back_much_later(self, r):
+        return self.part(r) if r.number > 1 else self.simple(503, [("Retry-After", "99999999999")])
+
+    def do_busy(self, r):
+        return self.simple(503)
+
+    # --- the object changes ---
+
+    def do_changed_tag(self, r):
+        if r.number > 1:
+            return self.part(r, body=OTHER[r.first : r.last + 1], tag='"two"')
+        self.part(r, body=r.body[:100_000])
+        return False
+
+    def do_swapped(self, r):
+        """Same size, other bytes, and a server that honours If-Range."""
+        if r.number == 1:
+            self.part(r, body=r.body[:100_000])
+            return False
+        if r.headers.get("if-range", '"two"') == '"two"':
+            return self.part(r, body=OTHER[r.first : r.last + 1], tag='"two"')
+        self.send(200, [("Content-Length", LENGTH), ("ETag", '"two"')], OTHER)
+        return True
+
+    def do_changed_total(self, r):
+        if r.number > 1:
+            return self.part(r, total=LENGTH + 1)
+        self.part(r, body=r.body[:100_000])
+        return False
+
+    def do_weak(self, r):
+        if r.number > 1:
+            return self.part(r, tag='W/"one"')
+        self.part(r, body=r.body[:100_000], tag='W/"one"')
+        return False
+
+    # --- wrong answers ---
+
+    def do_range_ignored(self, r):
+        return self.do_whole(r)
+
+    def do_range_ignored_without_length(self, r):
+        self.send(200, [("Connection", "close")], OBJECT)
+        return False
+
+    def do_starts_late(self, r):
+        return self.part(r, first=r.first + 1, last=r.last + 1)
+
+    def do_ends_early(self, r):
+        return self.part(r, last=r.last - 1, body=r.body[:-1], length=r.count - 1)
+
+    def do_no_content_range(self, r):
+        self.send(206, [("Content-Length", r.count)], r.body)
+        return True
+
+    def do_unknown_total(self, r):
+        return self.part(r, total="*")
+
+    def do_two_content_ranges(self, r):
+        return self.part(r, more=[("Content-Range", f"bytes 0-1/{LENGTH}")])
+
+    def do_multipart(self, r):
+        return self.part(r, more=[("Content-Type", "multipart/byteranges; boundary=x")])
+
+    def do_wrong_length(self, r):
+        return self.part(r, length=r.count + 5, body=r.body + b"extra")
+
+    def do_too_much(self, r):
+        head = [("Content-Range", f"bytes {r.first}-{r.last}/{LENGTH}"), ("Connection", "close")]
+        self.send(206, head, r.body + b"extra")
+        return False
+
+    def do_gzip(self, r):
+        body = gzip.compress(r.body)
+        return self.part(r, body=body, length=len(body), more=[("Content-Encoding", "gzip")])
+
+    def do_gzip_same_length(self, r):
+        return self.part(r, more=[("Content-Encoding", "gzip")])
+
+    def do_page(self, r):
+        return self.simple(200, [("Content-Type", "text/html; charset=utf-8")], b"<html>Log in</html>")
+
+    def do_status(self, r):
+        """/status/NUMBER/KEY"""
+        return self.simple(int(r.key.split("/")[0]))
+
+    def do_endless_head(self, r):
+        self.request.sendall(b"HTTP/1.1 206 Partial Content\r\n")
+        while True:
+            self.request.sendall(b"X-Padding: " + b"x" * 8000 + b"\r\n")
+
+    def do_no_http(self, r):
+        self.request.sendall(b"220 mail.example ESMTP ready\r\n" + bytes(4096))
+        return False
+
+    # --- redirects ---
+
+    def do_loop(self, r):
+        return self.simple(302, [("Location", f"/loop/{r.key}")])
+
+    def do_to(self, r):
+        """/to/HOST/KEY: the plain object on another address of this machine."""
+        host, key = r.key.split("/")
+        return self.simple(302, [("Location", f"http://{host}:{r.port}/plain/{key}")])
+
+    def do_secure(self, r):
+        """/secure/PORT/KEY: a TLS server that redirects back to http."""
+        port = r.key.split("/")[0]
+        return self.simple(302, [("Location", f"https://127.0.0.1:{port}/downgrade/x")])
+
+    def do_to_file(self, r):
+        return self.simple(302, [("Location", "file:///etc/hostname")])
+
+
+class Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 64
+
+
+def main():
+    first = Server(("127.0.0.1", 0), Handler)
+    port = first.server_address[1]
+    second = Server(("127.0.0.2", port), Handler)
+    for server in (first, second):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(port, LOG.name, flush=True)
+    sys.stdin.read()
+    LOG.close()  # and removed
+
+
+main()
