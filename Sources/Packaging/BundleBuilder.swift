@@ -51,8 +51,9 @@ public struct BuildResult: Equatable, Sendable {
 
 /// Builds a bundle from a recipe in one pass over its images.
 ///
-/// Memory: two windows of 1 MiB for each of `2 * jobs + 2` slots, one zstd context for each job (at level 19 about
-/// 10 MiB, at level 22 about 20 MiB), and about 200 bytes for each window of the release. Disk, beside the output:
+/// Memory: two windows of 1 MiB for each of `2 * jobs + 2` slots, one zstd context for each job (which grows with the
+/// level, to about 20 MiB), and about 200 bytes for each window of the release: 76 MiB in all for two jobs at level 19
+/// or 22, whatever the size of the images. Disk, beside the output:
 /// the payload once more while it is built.
 ///
 /// The bytes depend on the recipe, its files, `created`, the level and the version of libzstd, and on nothing else.

@@ -88,7 +88,7 @@ public struct Recipe: Equatable, Sendable {
     /// zstd levels that a recipe may ask for.
     public static let levels = 1...22
     /// The level when the recipe names none. A bundle is built once and downloaded by a whole fleet, and decoding
-    /// costs the same at every level; with windows of 1 MiB the levels above it gain less than half a percent.
+    /// costs the same at every level; with windows of 1 MiB level 22 gains less than 0.01 percent over it.
     public static let defaultLevel = 19
     /// The first version that reads this bundle format: the minimum when the recipe names none.
     static let firstUpdater = "0.1.0"
