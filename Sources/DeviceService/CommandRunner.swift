@@ -73,6 +73,8 @@ public enum CommandRunner {
         defer { withExtendedLifetime(lock) {} }
         let printer = arguments.json ? nil : ProgressPrinter(.error, time: device.surroundings.time)
         let engine = try Engine(device.surroundings, observer: printer)
+        let watch = try CancelWatch(engine)
+        defer { watch.stop() }
         do throws(Failure) {
             try body(engine)
         } catch {

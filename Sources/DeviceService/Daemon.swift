@@ -16,6 +16,7 @@ final class Daemon: @unchecked Sendable {
     private var jobs: [DesiredUpdate] = []
     private var working = false
     private var stopping = false
+    private var cancelSeen = false
     private var failure: Failure?
     private var engine: Engine?
     private let printer: ProgressPrinter
@@ -67,6 +68,7 @@ final class Daemon: @unchecked Sendable {
         while true {
             if signals.stopRequested() { return stop() }
             if monitor.locked({ stopping }) { return }
+            watchCancelRequest()
             guard let reader, !inputEnded else {
                 if once || agent, finished() { return stop() }
                 device.surroundings.time.sleep(nanoseconds: 100_000_000)
@@ -79,6 +81,16 @@ final class Daemon: @unchecked Sendable {
             // An agent that closes our input wants what it asked for to be finished, and then us to leave.
             case .end: inputEnded = true
             }
+        }
+    }
+
+    /// Another process may have asked to cancel: what works is woken, and so is what waits for the network.
+    private func watchCancelRequest() {
+        if !device.state.cancelRequested() { return }
+        engine?.pollCancelRequest()
+        monitor.locked {
+            cancelSeen = true
+            monitor.signal()
         }
     }
 
@@ -108,7 +120,7 @@ final class Daemon: @unchecked Sendable {
                     jobs.append(update)
                     monitor.signal()
                 }
-            case .requestCancel: engine?.requestCancel()
+            case .requestCancel(let attempt): engine?.requestCancel(attempt)
             case .report(let patch): StandardStream.output.line(patch.compactText)
             }
         }
@@ -121,12 +133,14 @@ final class Daemon: @unchecked Sendable {
         note { () throws(Failure) in try engine.recover() }
         var pause = Self.retryFirst
         while true {
+            if monitor.locked({ cancelSeen }) { note { () throws(Failure) in try serveCancelRequest(engine) } }
             if engine.canResume, monitor.locked({ !stopping && jobs.isEmpty }) {
                 note { () throws(Failure) in try engine.resume() }
                 if !engine.canResume { pause = Self.retryFirst }
             }
             guard let job = nextJob(retryIn: engine.canResume ? pause : nil) else {
                 if monitor.locked({ stopping }) { return }
+                if monitor.locked({ cancelSeen }) { continue }
                 pause = min(pause * 2, Self.retryMost)
                 continue
             }
@@ -135,12 +149,24 @@ final class Daemon: @unchecked Sendable {
         }
     }
 
+    /// Ends the paused attempt when the request is still there; an attempt that worked took it with its end.
+    private func serveCancelRequest(_ engine: Engine) throws(Failure) {
+        monitor.locked { cancelSeen = false }
+        if !device.state.cancelRequested() { return }
+        if engine.canResume { return try engine.cancel() }
+        do throws(SystemError) {
+            try device.state.setCancelRequest(false)
+        } catch {
+            throw Failure(ServiceError.dataDirectory(error))
+        }
+    }
+
     private func run(_ job: DesiredUpdate, _ engine: Engine) throws(Failure) {
         switch job.action {
         case .install: try engine.install(job.url, id: job.attempt, wanted: job.manifest)
-        case .cancel: try engine.cancel()
-        case .confirm: try engine.confirm()
-        case .rollback: try engine.rollBack()
+        case .cancel: try engine.cancel(job.attempt)
+        case .confirm: try engine.confirm(job.attempt)
+        case .rollback: try engine.rollBack(job.attempt)
         }
     }
 
@@ -149,7 +175,7 @@ final class Daemon: @unchecked Sendable {
         monitor.locked {
             working = false
             started = true
-            while jobs.isEmpty && !stopping {
+            while jobs.isEmpty && !stopping && !cancelSeen {
                 if once, pause != nil {
                     // One pass does not wait for the network to come back.
                     monitor.wait()

@@ -20,22 +20,24 @@ public struct TwinMachine: Sendable {
     /// What to do.
     public enum Effect: Equatable, Sendable {
         case start(DesiredUpdate)
-        /// Ask the running attempt to stop.
-        case requestCancel
+        /// Ask that attempt to stop.
+        case requestCancel(String)
         /// Send a reported patch.
         case report(JSONValue)
     }
 
     private var busy = false
+    /// The attempt that the engine was told to work on here, and the one that it works on or has paused, which it may
+    /// have taken up by itself after a start.
     private var current: String?
+    private var inWork: String?
     private var waiting: DesiredUpdate?
     private var done: [DesiredUpdate] = []
     private var newestVersion: Int64 = .min
     private var lastSection: JSONValue?
-    private var lastPhase: Phase?
     private var lastReportAt: UInt64 = 0
 
-    /// Progress is told at most this often; every change of phase is told at once.
+    /// Progress is told at most this often; every other change is told at once.
     public static let progressInterval: UInt64 = 1_000_000_000
     private static let doneLimit = 32
 
@@ -44,7 +46,9 @@ public struct TwinMachine: Sendable {
     public mutating func handle(_ event: Event) -> [Effect] {
         switch event {
         case .document(let text): return take(text)
-        case .status(let status, let now): return report(status, now)
+        case .status(let status, let now):
+            inWork = status.phase.isBeforeArming ? status.attempt?.id : nil
+            return report(status, now)
         case .idle:
             busy = false
             current = nil
@@ -70,11 +74,25 @@ public struct TwinMachine: Sendable {
         if done.contains(update) || waiting == update { return [] }
         done.append(update)
         if done.count > Self.doneLimit { done.removeFirst() }
-        if !busy { return begin(update) }
-        if update.action == .cancel { return update.attempt == current ? [.requestCancel] : [] }
+        if !busy { return begin(update) + stop(for: update) }
+        if update.action == .cancel {
+            if waiting?.attempt == update.attempt { waiting = nil }
+            return update.attempt == current ? [.requestCancel(update.attempt)] : []
+        }
         waiting = update
         // A newer wish replaces the attempt in work, which stops at its next window.
-        return update.action == .install && update.attempt != current ? [.requestCancel] : []
+        guard let current, update.action == .install, update.attempt != current else { return [] }
+        return [.requestCancel(current)]
+    }
+
+    /// What the engine took up by itself stops too, when it is canceled or replaced.
+    private func stop(for update: DesiredUpdate) -> [Effect] {
+        guard let inWork else { return [] }
+        switch update.action {
+        case .cancel: return update.attempt == inWork ? [.requestCancel(inWork)] : []
+        case .install: return update.attempt == inWork ? [] : [.requestCancel(inWork)]
+        case .confirm, .rollback: return []
+        }
     }
 
     private mutating func begin(_ update: DesiredUpdate) -> [Effect] {
@@ -86,12 +104,18 @@ public struct TwinMachine: Sendable {
     private mutating func report(_ status: EngineStatus, _ now: UInt64) -> [Effect] {
         let section = ReportedDocument.section(status)
         if section == lastSection { return [] }
-        if status.phase == lastPhase, !status.phase.isTerminal, now &- lastReportAt < Self.progressInterval {
+        if let lastSection, Self.still(section) == Self.still(lastSection), now &- lastReportAt < Self.progressInterval
+        {
             return []
         }
         lastSection = section
-        lastPhase = status.phase
         lastReportAt = now
         return [.report(.members([("ota", section)]))]
+    }
+
+    /// The section without what moves all the time.
+    private static func still(_ section: JSONValue) -> JSONValue {
+        guard case .object(let members) = section else { return section }
+        return .object(members.filter { $0.name != "progress" && $0.name != "bytes" })
     }
 }

@@ -6,12 +6,17 @@ extension Engine {
     /// After a start: notes ends that the boot record proves, runs a due trial (measure, health check, confirm or
     /// roll back), and gives an armed release up that the boot loader did not try. Does not resume a download.
     public func recover() throws(Failure) {
-        if let result = derivedResult() {
-            state.latch(result)
-            try saveState()
-        }
+        try settleRecord()
+        try latchDerived()
         try drive(machine.dueAtStart(currentBoot: outside.running.bootID ?? ""))
         notify()
+    }
+
+    /// Notes the end that the boot record proves, before anything overwrites the record.
+    private func latchDerived() throws(Failure) {
+        guard let result = derivedResult() else { return }
+        state.latch(result)
+        try saveState()
     }
 
     /// Whether an attempt waits to be resumed.
@@ -22,6 +27,7 @@ extension Engine {
 
     /// Goes on with the interrupted attempt, if there is one.
     public func resume() throws(Failure) {
+        try settleRecord()
         guard canResume, let attempt = machine.attempt else { return }
         try run(attempt)
     }
@@ -34,6 +40,7 @@ extension Engine {
     /// - Throws: the failure that ended the attempt, or that made it pause (category `network`: the same call goes
     ///   on later from what is in the slot).
     public func install(_ location: String, id: String? = nil, wanted: Digest? = nil) throws(Failure) {
+        try settleRecord()
         if let id {
             guard Attempt.isValid(id: id) else { throw Failure(EngineError.badAttemptID) }
             if let result = state.result(of: id) {
@@ -42,7 +49,10 @@ extension Engine {
             }
         }
         switch machine.phase {
-        case .armed, .rebooting, .trial: throw Failure(EngineError.attemptPending(machine.record.attempt))
+        case .armed, .rebooting, .trial:
+            // Asked for again, after a restart of whoever asks: it is under way.
+            if id == machine.record.attempt { return }
+            throw Failure(EngineError.attemptPending(machine.record.attempt))
         default: break
         }
         if canResume, let attempt = machine.attempt {
@@ -59,13 +69,28 @@ extension Engine {
     }
 
     private func run(_ attempt: Attempt) throws(Failure) {
-        try clearCancel()
+        try checkRunningSlot()
+        try latchDerived()
+        try beginWork(attempt.id)
         pause = nil
         try drive(machine.handle(.requested(attempt)))
     }
 
-    /// Confirms the release on trial without its health check; the running slot is still measured.
-    public func confirm() throws(Failure) {
+    /// The spare slot set may be written only while the running one can be selected: after a failed trial that still
+    /// runs, the spare set holds the only good release.
+    private func checkRunningSlot() throws(Failure) {
+        let record = machine.record
+        let waits = record.phase == .fellBack && record.active != machine.running
+        if waits || record[machine.running].state != .good {
+            throw Failure(EngineError.rebootPending(running: machine.running.letter, selected: record.active.letter))
+        }
+    }
+
+    /// Confirms the release on trial without its health check; the running slot is still measured. With the id of
+    /// an attempt that already ended nothing is done.
+    public func confirm(_ id: String? = nil) throws(Failure) {
+        try settleRecord()
+        if let id, state.result(of: id) != nil { return }
         guard machine.phase == .trial else { throw Failure(EngineError.nothingToConfirm) }
         do throws(Failure) {
             try measure()
@@ -77,24 +102,52 @@ extension Engine {
 
     /// Goes back to the other slot set: gives a trial or an armed release up, or switches back to the former
     /// release, and reboots where that is needed.
-    public func rollBack() throws(Failure) {
+    ///
+    /// `id` names the request: the same one never does anything twice, or a document that is delivered again after
+    /// the reboot would switch to and fro for ever.
+    public func rollBack(_ id: String? = nil) throws(Failure) {
+        try settleRecord()
+        if let id {
+            guard Attempt.isValid(id: id) else { throw Failure(EngineError.badAttemptID) }
+            if state.result(of: id) != nil { return }
+        }
         switch machine.phase {
-        case .trial, .armed, .rebooting: try drive(machine.handle(.rollbackRequested(machine.record.attempt)))
-        default:
-            if machine.record[machine.running.other].state != .good {
-                throw Failure(EngineError.nothingToRollBack("the other slot set holds no confirmed release"))
+        case .trial, .armed, .rebooting:
+            let attempt = machine.record.attempt
+            try drive(machine.handle(.rollbackRequested(attempt)))
+            if let id, id != attempt {
+                state.latch(
+                    AttemptResult(Attempt(id: id, location: "", wanted: nil), .rolledBack, reason: "requested"))
+                try saveState()
             }
-            if machine.record.active != machine.running {
-                throw Failure(EngineError.nothingToRollBack("a rollback already waits for its reboot"))
-            }
-            let suffix = try step { () throws(SystemError) in try outside.random.uuid() }
-            try drive(machine.handle(.rollbackRequested("rollback-" + suffix)))
+        default: try switchBack(id)
         }
     }
 
-    /// Ends an attempt that is not armed yet. For one that works in another process see `StateStore.setCancelRequest`.
-    public func cancel() throws(Failure) {
-        guard canResume else { throw Failure(EngineError.nothingToCancel) }
+    private func switchBack(_ id: String?) throws(Failure) {
+        if machine.record[machine.running.other].state != .good {
+            throw Failure(EngineError.nothingToRollBack("the other slot set holds no confirmed release"))
+        }
+        if machine.record.active != machine.running {
+            throw Failure(EngineError.nothingToRollBack("a rollback already waits for its reboot"))
+        }
+        var fresh = id ?? ""
+        if id == nil { fresh = "rollback-" + (try step { () throws(SystemError) in try outside.random.uuid() }) }
+        try latchDerived()
+        if canResume, let attempt = machine.attempt {
+            // Or the next start would go on with it, on top of the release that was asked for instead.
+            state.latch(AttemptResult(attempt, .canceled, reason: "superseded"))
+            try saveState()
+        }
+        try drive(machine.handle(.rollbackRequested(fresh)))
+    }
+
+    /// Ends an attempt that is not armed yet; with `id` only that one. Canceling what was canceled is no error. For
+    /// an attempt that works in another process see `StateStore.setCancelRequest`.
+    public func cancel(_ id: String? = nil) throws(Failure) {
+        try settleRecord()
+        if let id, state.result(of: id)?.phase == .canceled { return }
+        guard canResume, id == nil || id == machine.attempt?.id else { throw Failure(EngineError.nothingToCancel) }
         try drive(machine.handle(.cancelRequested))
     }
 

@@ -33,10 +33,10 @@ extension Engine {
                 return nil
             }
         } catch {
-            // While a trial or an armed record stands, only the boot record may change what is true: an error of
-            // the record, the reboot or the journal is told, and the next start goes on from the record.
+            // While a trial or an armed record stands, or may stand, only the boot record may change what is true:
+            // an error of the record, the reboot or the journal is told, and the next start goes on from the record.
             switch effect {
-            case .store where machine.phase == .trial || machine.phase == .armed: throw error
+            case .store where machine.phase == .trial || machine.phase == .armed || recordUnknown: throw error
             case .reboot, .finish: throw error
             default: return .failed(error)
             }
@@ -55,7 +55,9 @@ extension Engine {
         do throws(BootError) {
             return .stored(try outside.boot.store(record))
         } catch {
+            recordUnknown = true
             let present = try step { () throws(BootError) in try outside.boot.load() }
+            recordUnknown = false
             var wanted = record
             wanted.revision = present.revision
             if present == wanted { return .stored(present) }

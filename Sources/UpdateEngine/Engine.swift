@@ -27,10 +27,18 @@ public final class Engine: @unchecked Sendable {
     var handledBytes: UInt64 = 0
     var pause: Failure?
     var rebooting = false
+    /// A write of the boot record failed, and reading it again too: nobody knows which record is on the medium.
+    var recordUnknown = false
     private let monitor = Monitor()
+    /// Whoever works is to stop; and the attempts that are, whenever they work.
     private var cancelAsked = false
+    private var canceledAttempts: [String] = []
     private var stopAsked = false
     private var cancelable: (any BundleSource)?
+    private var working = ""
+
+    /// Cancel requests that are remembered.
+    private static let canceledLimit = 32
 
     /// Reads the boot record and the journal; writes nothing.
     public init(_ outside: EngineSurroundings, observer: (any EngineObserver)? = nil) throws(Failure) {
@@ -41,9 +49,26 @@ public final class Engine: @unchecked Sendable {
         let state = journal.state
         self.journal = journal
         self.state = state
-        let ended = state.attempt.map { state.result(of: $0.id) != nil } ?? false
-        machine = UpdateMachine(record: record, running: outside.running.slot, attempt: state.attempt, ended: ended)
+        machine = Self.machine(record, state, outside)
+    }
+
+    private static func machine(
+        _ record: BootRecord, _ state: JournalState, _ outside: EngineSurroundings
+    ) -> UpdateMachine {
+        let attempt = state.attempt.flatMap { state.isOlder($0.id, than: record.attempt) ? nil : $0 }
+        var machine = UpdateMachine(
+            record: record, running: outside.running.slot, attempt: attempt,
+            ended: attempt.flatMap { state.result(of: $0.id)?.phase })
         machine.tries = outside.tries
+        return machine
+    }
+
+    /// Before anything is decided: when it is not known which record is on the medium, it is read again.
+    func settleRecord() throws(Failure) {
+        if !recordUnknown { return }
+        let record = try step { () throws(BootError) in try outside.boot.load() }
+        machine = Self.machine(record, state, outside)
+        recordUnknown = false
     }
 
     /// Where things stand.
@@ -51,9 +76,6 @@ public final class Engine: @unchecked Sendable {
         var status = EngineStatus(
             phase: rebooting ? .rebooting : machine.phase, attempt: machine.attempt, record: machine.record,
             running: machine.running, bootID: outside.running.bootID ?? "")
-        if status.phase == .failed || status.phase == .canceled, let result = status.result {
-            status.phase = result.phase
-        }
         status.releaseA = releaseName(.a)
         status.releaseB = releaseName(.b)
         status.handledBytes = handledBytes
@@ -67,9 +89,21 @@ public final class Engine: @unchecked Sendable {
         return status
     }
 
-    /// Asks the running attempt to stop; it ends as `canceled` at the next window.
-    public func requestCancel() {
+    /// Asks an attempt to stop, now or as soon as it starts to work: it ends as `canceled` at its next window. After
+    /// it was armed nothing happens.
+    public func requestCancel(_ attempt: String) {
         monitor.locked {
+            canceledAttempts.append(attempt)
+            if canceledAttempts.count > Self.canceledLimit { canceledAttempts.removeFirst() }
+            if attempt == working { cancelable?.cancel() }
+        }
+    }
+
+    /// Looks whether another process asked to cancel, and wakes the work in this one, which may wait for the
+    /// network. From any thread, a few times a second.
+    public func pollCancelRequest() {
+        monitor.locked {
+            if !outside.state.cancelRequested() { return }
             cancelAsked = true
             cancelable?.cancel()
         }
@@ -86,20 +120,28 @@ public final class Engine: @unchecked Sendable {
     /// Throws when somebody asked to cancel, in this process or another, or this process is to stop.
     func checkCanceled() throws(Failure) {
         if monitor.locked({ stopAsked }) { throw Failure(EngineError.stopped) }
-        let asked = monitor.locked { cancelAsked }
+        let asked = monitor.locked { isCancelAsked }
         if asked || outside.state.cancelRequested() { throw Failure(EngineError.canceled) }
     }
+
+    private var isCancelAsked: Bool { cancelAsked || canceledAttempts.contains(working) }
 
     func armCancel(_ source: (any BundleSource)?) {
         monitor.locked {
             cancelable = source
-            if cancelAsked || stopAsked { source?.cancel() }
+            if isCancelAsked || stopAsked { source?.cancel() }
         }
     }
 
-    func clearCancel() throws(Failure) {
-        monitor.locked { cancelAsked = false }
-        try step { () throws(SystemError) in try outside.state.setCancelRequest(false) }
+    /// An attempt starts to work: a request of another process that came before is not meant for it.
+    func beginWork(_ attempt: String) throws(Failure) {
+        try step { () throws(SystemError) in
+            try monitor.locked { () throws(SystemError) in
+                working = attempt
+                cancelAsked = false
+                try outside.state.setCancelRequest(false)
+            }
+        }
     }
 
     /// Tells the observer.

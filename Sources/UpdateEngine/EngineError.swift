@@ -10,6 +10,8 @@ public enum EngineError: StableError, Equatable, Sendable {
     case stopped
     /// Another attempt waits for its reboot or is on trial.
     case attemptPending(String)
+    /// The running slot set is not the one to come back to: a rollback waits for its reboot.
+    case rebootPending(running: String, selected: String)
     case badAttemptID
     /// The manifest is not the one that was asked for.
     case otherManifest(wanted: Digest, found: Digest)
@@ -38,6 +40,7 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .canceled: "engine.canceled"
         case .stopped: "engine.stopped"
         case .attemptPending: "engine.attempt-pending"
+        case .rebootPending: "engine.reboot-pending"
         case .badAttemptID: "engine.attempt-id"
         case .otherManifest: "policy.other-manifest"
         case .wrongProduct: "policy.wrong-product"
@@ -63,7 +66,8 @@ public enum EngineError: StableError, Equatable, Sendable {
 
     public var category: ErrorCategory {
         switch self {
-        case .busy, .stopped, .attemptPending, .nothingToConfirm, .nothingToCancel, .nothingToRollBack, .interrupted:
+        case .busy, .stopped, .attemptPending, .rebootPending, .nothingToConfirm, .nothingToCancel, .nothingToRollBack,
+            .interrupted:
             .state
         case .canceled: .canceled
         case .badAttemptID: .usage
@@ -81,6 +85,8 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .canceled: "the attempt was canceled; the running release is untouched"
         case .stopped: "kedged was told to stop; what reached the slot is kept"
         case .attemptPending(let id): "attempt \(id) waits for its reboot or is on trial"
+        case .rebootPending(let running, let selected):
+            "slot set \(running) runs, but slot set \(selected) is selected and holds the release to come back to"
         case .badAttemptID: "an attempt id has 1 to 64 printable ASCII characters without spaces"
         case .otherManifest(let wanted, let found): "manifest \(wanted) was asked for, the bundle has \(found)"
         case .wrongProduct(let text): text
@@ -113,6 +119,7 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .stopped: "Start it again: the attempt goes on"
         case .canceled, .interrupted: "Start a new attempt when it is wanted"
         case .attemptPending: "Reboot to go on, or give it up with kedged rollback"
+        case .rebootPending: "Reboot first, then start again"
         case .badAttemptID: "Use a UUID"
         case .otherManifest: "Check the URL and the digest in the request"
         case .wrongProduct, .wrongHardware:

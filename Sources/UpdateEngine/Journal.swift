@@ -21,6 +21,17 @@ public struct JournalState: Equatable, Sendable {
     /// The result of an attempt id, if it ended.
     public func result(of attempt: String) -> AttemptResult? { results.last { $0.attempt == attempt } }
 
+    /// Whether an attempt that ended came before the one in the boot record. Results stand in the order in which
+    /// attempts ended; a boot record's attempt without a result ended last, unless its result was dropped already.
+    func isOlder(_ attempt: String, than recorded: String) -> Bool {
+        if attempt == recorded || recorded.isEmpty { return false }
+        guard let own = results.lastIndex(where: { $0.attempt == attempt }) else { return false }
+        guard let other = results.lastIndex(where: { $0.attempt == recorded }) else {
+            return results.count < Self.latchLimit
+        }
+        return own < other
+    }
+
     /// Notes how an attempt ended; the first result of an id stays.
     public mutating func latch(_ result: AttemptResult) {
         if self.result(of: result.attempt) != nil { return }

@@ -55,27 +55,30 @@ public struct UpdateMachine: Equatable, Sendable {
     private var pendingFailure: Failure?
 
     /// Where things stand after a start, from the record (truth) and the journal's attempt (hint).
-    public init(record: BootRecord, running: SlotSet, attempt: Attempt?, ended: Bool) {
+    ///
+    /// An attempt that is not the record's is a newer one, which ended or was interrupted before its first write:
+    /// the caller leaves older ones out. `ended` is the phase it ended with, if it did.
+    public init(record: BootRecord, running: SlotSet, attempt: Attempt?, ended: Phase?) {
         self.record = record
         self.running = running
-        self.attempt = attempt
-        // An attempt that has not ended and is not the record's is a newer one, interrupted before its first write.
-        let newer = attempt != nil && attempt?.id != record.attempt && !ended
-        if attempt?.id != record.attempt, !newer, !record.attempt.isEmpty { self.attempt = Self.nameless(record) }
+        let newer = attempt != nil && attempt?.id != record.attempt && record.phase != .trial
+        self.attempt = newer || attempt?.id == record.attempt ? attempt : Self.nameless(record)
+        if newer {
+            phase = ended ?? .planned
+            return
+        }
         switch record.phase {
-        case .trial:
-            if newer { self.attempt = Self.nameless(record) }
-            phase = running == record.active ? .trial : .armed
-        case .writing: phase = newer ? .planned : ended && attempt?.id == record.attempt ? .failed : .fetching
-        case .fellBack: phase = newer ? .planned : .rolledBack
-        case .confirmed: phase = newer ? .planned : .confirmed
-        case .idle: phase = newer ? .planned : .idle
+        case .trial: phase = running == record.active ? .trial : .armed
+        case .writing: phase = ended ?? .fetching
+        case .fellBack: phase = .rolledBack
+        case .confirmed: phase = .confirmed
+        case .idle: phase = .idle
         }
     }
 
-    /// The attempt that only the record still knows.
-    private static func nameless(_ record: BootRecord) -> Attempt {
-        Attempt(id: record.attempt, location: "", wanted: nil)
+    /// The attempt that only the record still knows; nil when it knows none.
+    private static func nameless(_ record: BootRecord) -> Attempt? {
+        record.attempt.isEmpty ? nil : Attempt(id: record.attempt, location: "", wanted: nil)
     }
 
     public static func == (a: UpdateMachine, b: UpdateMachine) -> Bool {

@@ -42,7 +42,7 @@ import UpdateEngine
     func supersede() {
         var twin = TwinMachine()
         _ = twin.handle(.document(desired("a")))
-        #expect(twin.handle(.document(desired("b"))) == [.requestCancel])
+        #expect(twin.handle(.document(desired("b"))) == [.requestCancel("a")])
         #expect(started(twin.handle(.idle)) == ["b"])
     }
 
@@ -61,7 +61,44 @@ import UpdateEngine
         var twin = TwinMachine()
         _ = twin.handle(.document(desired("a")))
         #expect(twin.handle(.document(desired("z", action: "cancel"))).isEmpty)
-        #expect(twin.handle(.document(desired("a", action: "cancel"))) == [.requestCancel])
+        #expect(twin.handle(.document(desired("a", action: "cancel"))) == [.requestCancel("a")])
+    }
+
+    @Test("Cancel of a wish that waits for its turn takes it back")
+    func cancelWaiting() {
+        var twin = TwinMachine()
+        _ = twin.handle(.document(desired("a")))
+        _ = twin.handle(.document(desired("b")))
+        #expect(twin.handle(.document(desired("b", action: "cancel"))).isEmpty)
+        #expect(twin.handle(.idle).isEmpty)
+    }
+
+    @Test("An attempt that the engine took up by itself after a start can be canceled and replaced like any other")
+    func resumed() throws {
+        let resumed = try ReportedDocumentTests.status(.fetching)
+        let id = try #require(resumed.attempt?.id)
+        for (document, stops) in [
+            (desired(id, action: "cancel"), true), (desired("b"), true), (desired(id), false),
+            (desired("z", action: "cancel"), false),
+        ] {
+            var twin = TwinMachine()
+            _ = twin.handle(.status(resumed, at: 0))
+            let effects = twin.handle(.document(document))
+            #expect(effects.contains(.requestCancel(id)) == stops, "\(document)")
+            #expect(started(effects).count == 1)
+        }
+    }
+
+    @Test("Why an attempt pauses is told at once, also right after progress")
+    func pauseAtOnce() throws {
+        var twin = TwinMachine()
+        var status = try ReportedDocumentTests.status(.fetching)
+        status.pause = nil
+        _ = twin.handle(.status(status, at: 0))
+        status.handledBytes += 1 << 20
+        #expect(twin.handle(.status(status, at: 1)).isEmpty)
+        status.pause = Failure(EngineError.interrupted)
+        #expect(twin.handle(.status(status, at: 2)).count == 1)
     }
 
     @Test(

@@ -34,10 +34,18 @@ final class RecordedBoot: BootHome, @unchecked Sendable {
     /// Fails the store of that number (from 1), once; `lands` tells whether the bytes reached the medium.
     var failStore = 0
     var lands = false
+    /// Loads that fail after that store failed.
+    var failLoads = 0
     private var stores = 0
 
     var displayName: String { "memory" }
-    func load() throws(BootError) -> BootRecord { records[records.count - 1] }
+    func load() throws(BootError) -> BootRecord {
+        if failStore > 0, stores >= failStore, failLoads > 0 {
+            failLoads -= 1
+            throw .system(home: "memory", SystemError(number: 5, operation: "read", subject: "memory"))
+        }
+        return records[records.count - 1]
+    }
     func store(_ record: BootRecord) throws(BootError) -> BootRecord {
         stores += 1
         var next = record
@@ -82,6 +90,30 @@ final class BreakingSource: BundleSource, @unchecked Sendable {
     }
 }
 
+/// A source that never answers, and can be canceled.
+final class StalledSource: BundleSource, @unchecked Sendable {
+    let inner: any BundleSource
+    private let monitor = Monitor()
+    private var canceled = false
+    init(_ inner: any BundleSource) { self.inner = inner }
+    var displayName: String { inner.displayName }
+    var totalLength: UInt64? { nil }
+    var bytesReceived: UInt64 { 0 }
+    func cancel() {
+        monitor.locked {
+            canceled = true
+            monitor.signal()
+        }
+    }
+    func read(_ range: Range<UInt64>, deliver: (RawSpan) throws(TransferError) -> Void) throws(TransferError) {
+        monitor.locked { while !canceled { monitor.wait() } }
+        throw .canceled
+    }
+    func readAvailable(
+        _ range: Range<UInt64>, deliver: (RawSpan) throws(TransferError) -> Void
+    ) throws(TransferError) { try read(range, deliver: deliver) }
+}
+
 /// A gateway of files, a record in memory and bundles on disk: the shipped engine, slots and formats.
 final class TestDevice: @unchecked Sendable {
     let directory: String
@@ -94,6 +126,8 @@ final class TestDevice: @unchecked Sendable {
     var healthy: String?
     var reboots = 0
     var breakAfter: Int?
+    /// Reads wait for ever, as for a server that never answers, until somebody cancels.
+    var stalls = false
     var hardware: UInt32 = 2
     var rootfsCapacity = 6 << 20
     /// Seconds since 1970.
@@ -214,6 +248,7 @@ private final class Sources: SourceOpener, @unchecked Sendable {
     init(_ device: TestDevice) { self.device = device }
     func open(_ location: String) throws(TransferError) -> any BundleSource {
         let source = try FileSource(path: location)
+        if device.stalls { return StalledSource(source) }
         if let limit = device.breakAfter { return BreakingSource(source, after: limit) }
         return source
     }
