@@ -125,7 +125,7 @@ if !embedded {
         testTarget("Slots", ["Payload"]),
         testTarget("BootControl"),
         testTarget("DeviceTwin", ["BootControl", "UpdateEngine"]),
-        testTarget("DeviceService", ["BootControl", "UpdateEngine"]),
+        testTarget("DeviceService", ["BootControl", "Slots", "Transfer", "UpdateEngine"]),
     ]
 }
 if !deviceOnly {

@@ -19,6 +19,7 @@ struct CommandLineArguments: Equatable {
         var attempt: String?
         var once = false
         var agent = false
+        var asked: Command?
         var index = 0
         command = .help
         func value(_ name: String) throws(ServiceError) -> String {
@@ -36,13 +37,17 @@ struct CommandLineArguments: Equatable {
                 let kind = try value("--agent")
                 guard kind == "stdio" else { throw .usage("--agent \(kind) is not known; it is stdio") }
                 agent = true
-            case "--help", "-h": plain = ["help"]
-            case "--version": plain = ["version"]
+            case "--help", "-h": asked = .help
+            case "--version": asked = asked ?? .version
             default:
                 if words[index].utf8.first == 0x2d { throw .usage("the option \(words[index]) is not known") }
                 plain.append(words[index])
             }
             index += 1
+        }
+        if let asked {
+            command = asked
+            return
         }
         command = try Self.command(plain, attempt: attempt, once: once, agent: agent)
     }

@@ -57,7 +57,8 @@ struct ConfigurationReader {
             if let fallback { return fallback }
             throw problem("[\(section)] needs \(key)")
         }
-        guard let value = UInt64(text), range.contains(value) else {
+        let isPlain = text.utf8.allSatisfy { (0x30...0x39).contains($0) }
+        guard isPlain, let value = UInt64(text), range.contains(value) else {
             throw problem("[\(section)] \(key) = \(text) must be \(range.lowerBound) to \(range.upperBound)")
         }
         return value
@@ -66,12 +67,10 @@ struct ConfigurationReader {
     /// Refuses what was not taken.
     func finish(known: [String]) throws(ServiceError) {
         for section in sections {
+            let isKnown = known.contains(section.name) || section.name.utf8.starts(with: "slot ".utf8)
+            if !isKnown { throw problem("[\(section.name)] is no known section") }
             if let entry = section.entries.first {
-                let what = known.contains(section.name) || section.name.utf8.starts(with: "slot ".utf8)
-                throw problem(
-                    what
-                        ? "[\(section.name)] has the unknown key \(entry.name)"
-                        : "[\(section.name)] is no known section")
+                throw problem("[\(section.name)] has the unknown key \(entry.name)")
             }
         }
     }

@@ -47,9 +47,11 @@ struct DeviceConfiguration: Sendable {
         trust = reader.optional("trust", "root") ?? "/etc/kedge/root.json"
         boot = try Self.boot(&reader)
         commandLine = reader.optional("boot", "cmdline") ?? "/proc/cmdline"
-        tries = UInt8(try reader.number("boot", "tries", 1...100, default: 3))
+        // More than nine no boot script can count.
+        tries = UInt8(try reader.number("boot", "tries", 1...9, default: 3))
         let command = reader.optional("boot", "reboot") ?? "/sbin/reboot"
         reboot = command == "none" ? nil : Self.words(command)
+        if let reboot, reboot.isEmpty { throw reader.problem("[boot] reboot is empty; write none for no reboot") }
         health = Self.words(reader.optional("health", "command") ?? "")
         let deadline = try reader.number("health", "deadline", 0...86400, default: 0)
         healthDeadline = deadline == 0 ? nil : UInt32(deadline)
@@ -102,6 +104,9 @@ struct DeviceConfiguration: Sendable {
             guard parts.count == 3, let target = Identifier(parts[1]), SlotSet(letter: parts[2]) != nil else {
                 throw reader.problem("[\(section)] must be [slot NAME a] or [slot NAME b]")
             }
+            if names.contains(where: { $0.target == target && $0.set == parts[2] }) {
+                throw reader.problem("slot \(target) \(parts[2]) is there twice")
+            }
             names.append((target: target, set: parts[2]))
             slots.append(try slot(&reader, section, target, parts[2]))
         }
@@ -109,7 +114,22 @@ struct DeviceConfiguration: Sendable {
             throw reader.problem("slot \(name.target) needs both [slot \(name.target) a] and [slot \(name.target) b]")
         }
         if slots.isEmpty { throw reader.problem("there is no [slot NAME a] section") }
+        try checkOverlaps(slots, reader)
         return slots
+    }
+
+    /// Two slots on the same bytes would let an update overwrite what runs. A store is shared by design.
+    private static func checkOverlaps(
+        _ slots: [SlotConfiguration], _ reader: ConfigurationReader
+    ) throws(ServiceError) {
+        for (index, first) in slots.enumerated() {
+            for second in slots[(index + 1)...] {
+                guard let a = first.extent, let b = second.extent, a.path == b.path else { continue }
+                if a.range.overlaps(b.range) {
+                    throw reader.problem("slots \(first.name) and \(second.name) have bytes of \(a.path) in common")
+                }
+            }
+        }
     }
 
     /// One slot section.
@@ -133,5 +153,16 @@ struct DeviceConfiguration: Sendable {
         case let other: throw reader.problem("[\(section)] type = \(other) must be block, flash or store")
         }
         return SlotConfiguration(target: target, generation: set, place: place)
+    }
+}
+
+extension SlotConfiguration {
+    /// The bytes of a file or device that the slot takes; nil for a store.
+    fileprivate var extent: (path: String, range: Range<UInt64>)? {
+        switch place {
+        case .block(let path, let offset, let size): (path, offset..<(size.map { offset + $0 } ?? .max))
+        case .flash(let path, let offset, let size, _): (path, offset..<(offset + size))
+        case .store: nil
+        }
     }
 }

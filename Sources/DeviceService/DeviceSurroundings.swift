@@ -118,7 +118,8 @@ struct Device {
         let random = SystemRandom()
         surroundings = EngineSurroundings(
             identity: configuration.identity, trust: try Self.trust(configuration), boot: try Self.home(configuration),
-            running: try Self.running(configuration), slots: ConfiguredSlots(configuration.slots),
+            running: try Self.running(commandLine: configuration.commandLine),
+            slots: ConfiguredSlots(configuration.slots),
             sources: ConfiguredSources(configuration.http, time: time, random: random), state: state,
             power: CommandPower(configuration.reboot),
             health: CommandHealth(configuration.health, deadline: configuration.healthDeadline), time: time,
@@ -138,9 +139,9 @@ struct Device {
     }
 
     /// The running slot; the kernel's own boot id stands in where the boot loader gives none.
-    private static func running(_ configuration: DeviceConfiguration) throws(Failure) -> RunningSlot {
+    static func running(commandLine path: String) throws(Failure) -> RunningSlot {
         do throws(BootError) {
-            let running = try RunningSlot.read(configuration.commandLine)
+            let running = try RunningSlot.read(path)
             if running.bootID != nil { return running }
             return RunningSlot(slot: running.slot, bootID: kernelBootID())
         } catch {

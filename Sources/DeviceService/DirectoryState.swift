@@ -28,8 +28,9 @@ final class DirectoryState: StateStore {
     }
 
     func writeJournal(slot: Int, _ bytes: [UInt8]) throws(SystemError) {
-        let isNew = try FileSystem.kind(of: journalPath) == nil
         let file = try Descriptor(open: journalPath, [.read, .write, .create], mode: 0o600)
+        // Also after a kill between making the file and reserving its room.
+        let isNew = try file.size() < UInt64(2 * Journal.slotSize)
         if isNew { try file.reserve(UInt64(2 * Journal.slotSize)) }
         try file.write(bytes.rawBytes, at: UInt64(slot * Journal.slotSize))
         try file.flush()

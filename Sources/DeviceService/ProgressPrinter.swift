@@ -106,7 +106,7 @@ enum ByteCount {
     static func text(_ bytes: UInt64) -> String {
         let units: [(name: String, size: UInt64)] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
         for unit in units where bytes >= unit.size {
-            let tenths = bytes / (unit.size / 10)
+            let tenths = bytes / unit.size * 10 + bytes % unit.size * 10 / unit.size
             return "\(tenths / 10).\(tenths % 10) \(unit.name)"
         }
         return "\(bytes) B"

@@ -27,7 +27,8 @@ public enum ServiceError: StableError, Equatable, Sendable {
     public var context: String {
         switch self {
         case .configurationMissing(let path): "there is no configuration at \(path)"
-        case .configurationSyntax(let path, let line): "\(path), line \(line): this is not INI, is indented or is too long"
+        case .configurationSyntax(let path, let line):
+            "\(path), line \(line): this is not INI, is indented or is too long"
         case .configuration(let path, let why): "\(path): \(why)"
         case .usage(let why): why
         case .dataDirectory(let error): "the data directory cannot be used: \(error.context)"

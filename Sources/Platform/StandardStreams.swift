@@ -10,7 +10,7 @@ public protocol TextSink: AnyObject, Sendable {
 public final class StandardStream: TextSink {
     private let raw: Int32
     private let monitor = Monitor()
-    private init(raw: Int32) { self.raw = raw }
+    init(raw: Int32) { self.raw = raw }
 
     public static let output = StandardStream(raw: 1)
     public static let error = StandardStream(raw: 2)

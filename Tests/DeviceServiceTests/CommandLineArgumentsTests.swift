@@ -1,0 +1,77 @@
+import Platform
+import Testing
+
+@testable import DeviceService
+
+@Suite("kedged's command line")
+struct CommandLineArgumentsTests {
+    typealias Command = CommandLineArguments.Command
+
+    static let good: [(words: [String], command: Command)] = [
+        (["install", "http://h/r.kedge"], .install(location: "http://h/r.kedge", attempt: nil)),
+        (["install", "r.kedge", "--attempt", "x-1"], .install(location: "r.kedge", attempt: "x-1")),
+        (["--attempt", "x-1", "install", "r.kedge"], .install(location: "r.kedge", attempt: "x-1")),
+        (["status"], .status), (["confirm"], .confirm), (["rollback"], .rollback), (["cancel"], .cancel),
+        (["run"], .run(once: false, agent: false)), (["run", "--once"], .run(once: true, agent: false)),
+        (["run", "--agent", "stdio"], .run(once: false, agent: true)),
+        (["--once", "run", "--agent", "stdio"], .run(once: true, agent: true)),
+        (["help"], .help), (["--help"], .help), (["-h"], .help), (["install", "--help"], .help),
+        (["--help", "install"], .help), (["--help", "install", "x", "y"], .help), (["version"], .version),
+        (["--version"], .version), (["status", "--version"], .version), (["--version", "--help"], .help),
+    ]
+
+    @Test("Every command and its options", arguments: good)
+    func accepted(words: [String], command: Command) throws {
+        let arguments = try CommandLineArguments(words)
+        #expect(arguments.command == command)
+        #expect(arguments.configuration == "/etc/kedge/device.ini")
+        #expect(!arguments.json)
+    }
+
+    @Test("The configuration and JSON go with every command, before and behind it")
+    func common() throws {
+        for name in ["status", "confirm", "rollback", "cancel", "run"] {
+            for words in [["-c", "f.ini", name, "--json"], [name, "--json", "--config", "f.ini"]] {
+                let arguments = try CommandLineArguments(words)
+                #expect(arguments.configuration == "f.ini")
+                #expect(arguments.json)
+            }
+        }
+    }
+
+    static let wrong: [(words: [String], word: String)] = [
+        ([], "no command"), (["instal"], "instal is no command"), (["Status"], "Status is no command"),
+        ([""], "is no command"), (["install"], "a URL or a file"), (["install", "a", "b"], "b is one word too many"),
+        (["status", "now"], "now is one word too many"), (["run", "once"], "once is one word too many"),
+        (["status", "--attempt", "x"], "--attempt belongs to install"),
+        (["install", "a", "--attempt"], "needs a value"),
+        (["--config"], "needs a value"), (["status", "-c"], "needs a value"),
+        (["status", "--once"], "belong to run"), (["install", "a", "--agent", "stdio"], "belong to run"),
+        (["run", "--agent"], "needs a value"), (["run", "--agent", "mqtt"], "--agent mqtt is not known"),
+        (["status", "--verbose"], "--verbose is not known"), (["status", "-x"], "-x is not known"),
+        (["status", "--json=1"], "--json=1 is not known"), (["--"], "-- is not known"),
+    ]
+
+    @Test("What is wrong is usage with exit status 2, and names the word", arguments: wrong)
+    func rejected(words: [String], word: String) {
+        let error = #expect(throws: ServiceError.self) { try CommandLineArguments(words) }
+        #expect(error?.code == "usage")
+        #expect(error?.category == .usage && ErrorCategory.usage.rawValue == 2)
+        #expect(error?.context.contains(word) == true, "\(error?.context ?? "")")
+        #expect(error?.remedy.contains("--help") == true)
+    }
+
+    @Test("The help names every command, option, section and exit status, in lines that fit a terminal")
+    func help() {
+        for word in [
+            "install", "status", "confirm", "rollback", "cancel", "run", "--attempt", "--once", "--agent stdio",
+            "--config", "--json", "--version", "[device]", "[trust]", "[boot]", "[slot NAME a]", "[health]",
+            "[network]", "environment1", "cmdline", "connect-timeout", "stall-rate", "stall-seconds", "retries",
+            "back-off-ms",
+        ] {
+            #expect(CommandLineArguments.help.contains(word), "\(word)")
+        }
+        for status in 0...11 { #expect(CommandLineArguments.help.contains(" \(status) ")) }
+        for line in CommandLineArguments.help.split(separator: "\n") { #expect(line.count <= 120) }
+    }
+}
