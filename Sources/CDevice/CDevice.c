@@ -126,6 +126,10 @@ int kedge_drop_cache(int d, uint64_t offset, uint64_t size) {
     return -posix_fadvise(d, (off_t)offset, (off_t)size, POSIX_FADV_DONTNEED);
 }
 
+int kedge_will_need(int d, uint64_t offset, uint64_t size) {
+    return -posix_fadvise(d, (off_t)offset, (off_t)size, POSIX_FADV_WILLNEED);
+}
+
 int kedge_lock_exclusive(int d) {
     int r;
     do r = flock(d, LOCK_EX | LOCK_NB); while (r < 0 && errno == EINTR);

@@ -105,16 +105,3 @@ extension JSONValue {
         return .string(text)
     }
 }
-
-extension SlotRecord.State {
-    /// The name in reports.
-    var name: String {
-        switch self {
-        case .empty: "empty"
-        case .writing: "writing"
-        case .trial: "trial"
-        case .good: "good"
-        case .bad: "bad"
-        }
-    }
-}

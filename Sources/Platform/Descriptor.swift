@@ -123,6 +123,9 @@ internal import CDevice
         try checked(kedge_drop_cache(raw, offset, size), "drop cache", path)
     }
 
+    /// Starts reading bytes into the page cache without waiting. Only a hint: its failure means nothing.
+    public func willNeed(at offset: UInt64, size: UInt64) { _ = kedge_will_need(raw, offset, size) }
+
     /// Takes the advisory exclusive lock; false when another process holds it.
     public func tryLock() throws(SystemError) -> Bool {
         let result = kedge_lock_exclusive(raw)

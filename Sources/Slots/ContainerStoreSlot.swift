@@ -140,6 +140,8 @@ public final class ContainerStoreSlot: Slot, @unchecked Sendable {
         }
     }
 
+    public func willRead(at offset: UInt64, count: Int) {}
+
     public func write(_ window: borrowing VerifiedWindow) throws(SlotError) {
         let part = try openPart()
         try window.check(belongsTo: part.component, slot: displayName)

@@ -84,6 +84,8 @@ public final class FlashSlot: Slot, @unchecked Sendable {
         try opened().medium.read(at: offset, count: count, into: buffer)
     }
 
+    public func willRead(at offset: UInt64, count: Int) {}
+
     public func write(_ window: borrowing VerifiedWindow) throws(SlotError) {
         let open = try opened()
         try window.check(belongsTo: open.component, slot: displayName)

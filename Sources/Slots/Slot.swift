@@ -2,7 +2,7 @@ public import BundleFormat
 public import Payload
 public import Platform
 
-/// Where one component of slot A or B lives. One thread uses it at a time.
+/// Where one component of slot A or B lives. One thread uses it at a time, but several may `read` at once.
 ///
 /// The order of calls: `open`, then `read`, `write` and `flush` in any order, then `seal`, `read` for the read-back,
 /// `publish`, `close`. Nothing that was there before is changed ahead of the first `write`. A component that the slot
@@ -32,6 +32,10 @@ public protocol Slot: AnyObject, Sendable {
     /// Reads up to `count` bytes of the image at `offset` into `buffer`; fewer only where the slot ends or nothing
     /// was ever written. `offset` is a multiple of 4096. Bytes of the buffer behind the returned count are undefined.
     func read(at offset: UInt64, count: Int, into buffer: AlignedBuffer) throws(SlotError) -> Int
+
+    /// Says that `read` will soon ask for these bytes, so that the medium can fetch them meanwhile. Costs nothing and
+    /// promises nothing.
+    func willRead(at offset: UInt64, count: Int)
 
     /// Writes one verified window at its place.
     func write(_ window: borrowing VerifiedWindow) throws(SlotError)

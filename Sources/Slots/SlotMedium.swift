@@ -37,6 +37,11 @@ final class SlotMedium: @unchecked Sendable {
     private let buffered: Descriptor
     private let access: Access
     private var direct: Direct?
+    private var hints: [UInt64] = []
+    private let monitor = Monitor()
+
+    /// Announced reads that are remembered.
+    private static let hintLimit = 32
 
     /// Opens the region.
     ///
@@ -100,13 +105,35 @@ final class SlotMedium: @unchecked Sendable {
     /// Whether direct I/O is still in use.
     var usesDirect: Bool { direct != nil }
 
-    /// Reads up to `count` bytes at `position` of the region; fewer only where the region ends.
+    /// Lets the kernel read ahead what the next `read` at `position` asks for; that one then takes the page cache.
+    /// A write past the page cache drops the pages it covers, so nothing old can be read by it.
+    func willRead(at position: UInt64, count: Int) {
+        guard position < capacity else { return }
+        let known = monitor.locked {
+            if direct == nil { return true }
+            hints.append(position)
+            if hints.count > Self.hintLimit { hints.removeFirst() }
+            return false
+        }
+        if !known { buffered.willNeed(at: offset + position, size: min(UInt64(count), capacity - position)) }
+    }
+
+    private func takeHint(_ position: UInt64) -> Bool {
+        monitor.locked {
+            guard let index = hints.firstIndex(of: position) else { return false }
+            hints.remove(at: index)
+            return true
+        }
+    }
+
+    /// Reads up to `count` bytes at `position` of the region; fewer only where the region ends. Several threads may
+    /// read at once.
     func read(at position: UInt64, count: Int, into buffer: AlignedBuffer) throws(SlotError) -> Int {
         if position >= capacity { return 0 }
         let wanted = min(count, buffer.capacity, Int(clamping: capacity - position))
         let whole = Self.rounded(wanted)
         do {
-            if isAligned(position, count: whole) {
+            if isAligned(position, count: whole), !takeHint(position) {
                 let done = try directly { (file) throws(SystemError) in
                     try file.read(into: buffer, count: whole, at: self.offset + position)
                 }
@@ -164,10 +191,10 @@ final class SlotMedium: @unchecked Sendable {
     private func directly(
         _ body: (borrowing Descriptor) throws(SystemError) -> Int
     ) throws(SystemError) -> Int? {
-        guard let direct else { return nil }
+        guard let direct = monitor.locked({ self.direct }) else { return nil }
         do { return try body(direct.descriptor) } catch {
             if error.number != SystemError.invalid { throw error }
-            self.direct = nil
+            monitor.locked { self.direct = nil }
             return nil
         }
     }

@@ -18,7 +18,7 @@ extension Engine {
             try step { () throws(SlotError) in try targets[index].open(table.component) }
         }
         let list = FetchList(head.tables, held: held)
-        let writer = try SlotWriter(slots: targets, held: held)
+        let writer = try SlotWriter(slots: targets, tables: head.tables, list: list, held: held)
         try pump(list, from: source, head: head, into: writer)
         for (index, table) in head.tables.enumerated() where !whole[index] {
             try step { () throws(SlotError) in try targets[index].seal(table.component) }

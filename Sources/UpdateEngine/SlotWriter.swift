@@ -24,10 +24,21 @@ final class SlotWriter {
 
     /// Compared first: a window that differs nearly always differs here, and then the rest need not be read.
     private static let probe = 64 * 1024
+    /// Windows whose first bytes are read ahead, so that comparing does not wait for the medium.
+    private static let readAhead = 8
+    private var announced = 0
+    private var accepted = 0
+    private let coming: [(component: Int, offset: UInt64)]
 
-    init(slots: [any Slot], held: [WindowBitmap]) throws(Failure) {
+    /// `list` tells what will come; windows in another order than it says cost only their read-ahead.
+    init(
+        slots: [any Slot], tables: [VerifiedChunkTable], list: FetchList, held: [WindowBitmap]
+    ) throws(Failure) {
         self.slots = slots
         flushed = held
+        coming = list.jobs.flatMap { job in
+            job.targets.map { (component: $0.component, offset: tables[$0.component].table.plainOffset(of: $0.window)) }
+        }
         present = try step { () throws(SystemError) in try AlignedBuffer(capacity: BundleLimits.window) }
     }
 
@@ -36,6 +47,7 @@ final class SlotWriter {
         guard let window = item.take() else { return }
         let slot = slots[item.component]
         let length = window.length
+        announce()
         if try step({ () throws(SlotError) in try slotHolds(slot, window) }) {
             unchanged += UInt64(length)
         } else {
@@ -48,6 +60,15 @@ final class SlotWriter {
         pendingBytes += length
     }
 
+    private func announce() {
+        let end = min(coming.count, accepted + Self.readAhead)
+        while announced < end {
+            let next = coming[announced]
+            slots[next.component].willRead(at: next.offset, count: Self.probe)
+            announced += 1
+        }
+        accepted += 1
+    }
     private func slotHolds(_ slot: any Slot, _ window: borrowing VerifiedWindow) throws(SlotError) -> Bool {
         let first = min(Self.probe, window.length)
         let got = try slot.read(at: window.offset, count: first, into: present)

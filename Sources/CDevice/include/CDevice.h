@@ -42,6 +42,8 @@ int kedge_sector_size(int descriptor);
 int kedge_is_read_only(int descriptor);
 // Asks the kernel to forget cached pages, so that the next read comes from the medium.
 int kedge_drop_cache(int descriptor, uint64_t offset, uint64_t size);
+// Starts reading these bytes into the page cache without waiting for them.
+int kedge_will_need(int descriptor, uint64_t offset, uint64_t size);
 int kedge_lock_exclusive(int descriptor);  // -EWOULDBLOCK when another process holds it
 int kedge_isatty(int descriptor);
 // Waits for input: 1 readable or closed, 0 timed out. A negative timeout waits without limit.
