@@ -90,7 +90,8 @@ public struct UpdateMachine: Equatable, Sendable {
         if attempt.id == self.attempt?.id { self.attempt = attempt }
     }
 
-    /// Takes one event.
+    /// Takes one event. One that does not follow from the present phase changes nothing: above all, nothing is armed
+    /// that was not read back in this process.
     public mutating func handle(_ event: Event) -> [Effect] {
         switch event {
         case .requested(let attempt):
@@ -98,8 +99,10 @@ public struct UpdateMachine: Equatable, Sendable {
             phase = .planned
             return [.plan]
         case .planned(let attempt, let sequence, let securityVersion):
+            guard phase == .planned else { return [] }
             return begin(attempt, sequence, securityVersion)
         case .alreadyRunning(let attempt):
+            guard phase == .planned else { return [] }
             self.attempt = attempt
             phase = .confirmed
             return [.finish(.confirmed, nil, reason: "already-running")]
@@ -107,13 +110,15 @@ public struct UpdateMachine: Equatable, Sendable {
             self.record = record
             return afterStore()
         case .transferred:
+            guard phase == .fetching else { return [] }
             phase = .written
             return [.readBack]
         case .readBack:
+            guard phase == .written else { return [] }
             phase = .verified
             return [.store(record.arming(tries: tries))]
-        case .measured: return [.checkHealth]
-        case .healthy: return [.store(record.confirming())]
+        case .measured: return phase == .trial ? [.checkHealth] : []
+        case .healthy: return phase == .trial ? [.store(record.confirming())] : []
         case .failed(let failure): return fail(failure)
         case .cancelRequested: return cancel()
         case .rollbackRequested(let attempt): return rollBack(attempt)
