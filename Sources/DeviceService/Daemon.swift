@@ -56,8 +56,8 @@ final class Daemon: @unchecked Sendable {
         }
         ProcessInformation.notifyServiceManager("STOPPING=1")
         worker.join()
-        if once, let failure { throw failure }
-        return 0
+        // Each failure was told when it happened; one pass ends with the last one's status.
+        return once ? failure?.category.rawValue ?? 0 : 0
     }
 
     // MARK: the listening thread

@@ -49,12 +49,24 @@ struct FactoryRelease {
                 try slot.seal(component)
                 try slot.publish(component, release: manifest.releaseID)
             }
+            try keepHead(in: gateway.data)
         } catch { throw Self.described(error) }
         return BootRecord(
             slotA: SlotRecord(
                 state: .good, manifest: verified.digest, sequence: manifest.sequence,
                 securityVersion: manifest.securityVersion),
             floor: manifest.securityVersion, acceptedSequence: manifest.sequence)
+    }
+
+    /// Leaves the bundle's head where kedged keeps it (`head.a` in the data directory): the device then knows its
+    /// factory release by name, and can measure its running slots against the chunk tables.
+    private func keepHead(in data: String) throws(SystemError) {
+        let file = try Descriptor(open: bundle, [.read])
+        let length = Int(verified.header.payloadOffset)
+        let buffer = try AlignedBuffer(capacity: length)
+        let count = try file.read(into: buffer, count: length, at: 0)
+        try FileSystem.replace(
+            data + "/head.a", with: [UInt8](copying: buffer.bytes.extracting(0..<count)), mode: 0o600)
     }
 
     private func checkProduct(

@@ -80,7 +80,7 @@ extension GatewayStatus {
             if !empty.isEmpty { line += "; blank: \(empty.joined(separator: ", "))" }
             lines.append(line)
         }
-        lines.append("accepts   security version \(record.floor) and up, sequence above \(record.acceptedSequence)")
+        lines.append("accepts   security version \(record.floor) and up, sequence \(record.acceptedSequence) and up")
         return lines
     }
 }
