@@ -64,7 +64,7 @@ public enum SigningError: StableError, Equatable, Sendable {
         case .exists: "Choose another name; a lost key cannot be made again"
         case .permissions(let path, _): "Run chmod 600 \(path), and replace the key if others had access"
         case .passphrase: "Give the right passphrase"
-        case .invalid: "Make a key with kedge key, or with openssl genpkey -algorithm ed25519"
+        case .invalid: "Make a key with kedge keys new, or with openssl genpkey -algorithm ed25519"
         case .noKey: "Name at least one private key"
         case .bundle(_, let error): error.remedy
         case .trust(let error): error.remedy

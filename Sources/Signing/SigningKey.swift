@@ -1,4 +1,4 @@
-internal import BundleFormat
+public import BundleFormat
 internal import COpenSSL
 internal import Platform
 public import Trust
@@ -23,42 +23,66 @@ public import Trust
 
     deinit { unsafe EVP_PKEY_free(raw) }
 
-    /// A new Ed25519 key from the kernel's randomness.
-    public static func generate() throws(SigningError) -> SigningKey {
-        guard let context = unsafe EVP_PKEY_CTX_new_id(EVP_PKEY_ED25519, nil) else {
-            throw .library(operation: "make Ed25519 keys")
+    /// A new key from the kernel's randomness.
+    public static func generate(_ algorithm: SignatureAlgorithm = .ed25519) throws(SigningError) -> SigningKey {
+        let type =
+            switch algorithm {
+            case .ed25519: EVP_PKEY_ED25519
+            case .ecdsaP256: EVP_PKEY_EC
+            }
+        guard let context = unsafe EVP_PKEY_CTX_new_id(type, nil) else {
+            throw .library(operation: "make \(algorithm.name) keys")
         }
         defer { unsafe EVP_PKEY_CTX_free(context) }
         var made: OpaquePointer?
-        guard unsafe EVP_PKEY_keygen_init(context) == 1, unsafe EVP_PKEY_keygen(context, &made) == 1,
-            let made = unsafe made
+        var ready = unsafe EVP_PKEY_keygen_init(context) == 1
+        if algorithm == .ecdsaP256 { ready = unsafe ready && EVP_PKEY_CTX_set_group_name(context, "P-256") == 1 }
+        guard ready, unsafe EVP_PKEY_keygen(context, &made) == 1, let made = unsafe made
         else {
             ERR_clear_error()
-            throw .library(operation: "make Ed25519 keys")
+            throw .library(operation: "make \(algorithm.name) keys")
         }
         return try unsafe SigningKey(owning: made, path: "the new key")
     }
 
     /// The signature over these bytes; it is verified before it is given out, because a signature that a broken
     /// processor or memory got wrong can tell the private key.
+    ///
+    /// Ed25519 gives the same signature each time, ECDSA another one.
     public func sign(_ message: [UInt8]) throws(SigningError) -> [UInt8] {
+        let signature: [UInt8]
+        switch publicKey.algorithm {
+        case .ed25519:
+            signature = try unsafe sign(message, hash: nil, room: publicKey.algorithm.signatureLength)
+        case .ecdsaP256:
+            let der = try unsafe sign(message, hash: EVP_sha256(), room: Int(EVP_PKEY_get_size(raw)))
+            guard let fixed = P256Signature(der: der) else { throw .library(operation: "sign") }
+            signature = fixed.bytes
+        }
+        do throws(TrustError) { try publicKey.verify(signature, over: message) } catch { throw .trust(error) }
+        return signature
+    }
+
+    /// The signature as OpenSSL writes it, at most `room` bytes.
+    @unsafe private func sign(
+        _ message: [UInt8], hash: OpaquePointer?, room: Int
+    ) throws(SigningError) -> [UInt8] {
         guard let context = unsafe EVP_MD_CTX_new() else { throw .library(operation: "sign") }
         defer { unsafe EVP_MD_CTX_free(context) }
-        var signature = [UInt8](repeating: 0, count: publicKey.algorithm.signatureLength)
+        var signature = [UInt8](repeating: 0, count: room)
         var length = signature.count
         let signed = unsafe signature.withUnsafeMutableBufferPointer { signature in
             unsafe message.withUnsafeBufferPointer { message in
-                unsafe EVP_DigestSignInit(context, nil, nil, nil, raw) == 1
+                unsafe EVP_DigestSignInit(context, nil, hash, nil, raw) == 1
                     && EVP_DigestSign(context, signature.baseAddress, &length, message.baseAddress, message.count)
                         == 1
             }
         }
-        guard signed, length == signature.count else {
+        guard signed, length <= room else {
             ERR_clear_error()
             throw .library(operation: "sign")
         }
-        do throws(TrustError) { try publicKey.verify(signature, over: message) } catch { throw .trust(error) }
-        return signature
+        return Array(signature[..<length])
     }
 
     /// The signature over a bundle's manifest, given the manifest's exact bytes.
@@ -71,18 +95,20 @@ public import Trust
 
 /// The raw public half of an OpenSSL key; only algorithms that bundles know.
 @unsafe func rawPublicKey(of raw: OpaquePointer, path: String) throws(SigningError) -> PublicKey {
-    guard unsafe EVP_PKEY_is_a(raw, "ED25519") == 1 else {
-        throw .invalid(path: path, why: "only Ed25519 keys are supported")
-    }
-    let algorithm = SignatureAlgorithm.ed25519
-    var bytes = [UInt8](repeating: 0, count: algorithm.publicKeyLength)
-    var length = bytes.count
-    let done = unsafe bytes.withUnsafeMutableBufferPointer { bytes in
-        unsafe EVP_PKEY_get_raw_public_key(raw, bytes.baseAddress, &length)
-    }
-    guard done == 1, length == bytes.count, let key = PublicKey(algorithm: algorithm, bytes: bytes) else {
-        ERR_clear_error()
+    // A point may be written in three forms; bundles know one. Keys without a point refuse, which changes nothing.
+    _ = unsafe EVP_PKEY_set_utf8_string_param(raw, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "uncompressed")
+    var memory: UnsafeMutablePointer<UInt8>?
+    let count = unsafe i2d_PUBKEY(raw, &memory)
+    ERR_clear_error()
+    guard let memory = unsafe memory, count > 0 else {
         throw .invalid(path: path, why: "its public half is not usable")
     }
-    return key
+    defer { unsafe CRYPTO_free(memory, nil, 0) }
+    let info = unsafe Array(UnsafeBufferPointer(start: memory, count: Int(count)))
+    for algorithm in SignatureAlgorithm.allCases where info.starts(with: algorithm.publicKeyPrefix) {
+        let bytes = Array(info.dropFirst(algorithm.publicKeyPrefix.count))
+        if let key = PublicKey(algorithm: algorithm, bytes: bytes) { return key }
+        throw .invalid(path: path, why: "its public half is not usable")
+    }
+    throw .invalid(path: path, why: "only Ed25519 and ECDSA P-256 keys are supported")
 }

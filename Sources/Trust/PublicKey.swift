@@ -10,12 +10,13 @@ public struct PublicKey: Hashable, Sendable {
     /// SHA-256 of the algorithm's byte and the raw key: how documents and bundles name it.
     public let id: Digest
 
-    /// Nil when the length is wrong, or when the key is one of the Ed25519 points of small order, for which anybody
-    /// can make signatures.
+    /// Nil when the length is wrong, when the key is one of the Ed25519 points of small order, for which anybody can
+    /// make signatures, or when it is not the one form of a point of P-256.
     public init?(algorithm: SignatureAlgorithm, bytes: [UInt8]) {
         guard bytes.count == algorithm.publicKeyLength else { return nil }
         switch algorithm {
         case .ed25519: if Self.hasSmallOrder(bytes) { return nil }
+        case .ecdsaP256: if bytes[0] != Self.uncompressed || KeyHandle(algorithm, bytes) == nil { return nil }
         }
         self.algorithm = algorithm
         self.bytes = bytes
@@ -24,14 +25,16 @@ public struct PublicKey: Hashable, Sendable {
 
     /// Returns when the signature is this key's over exactly this message, and throws otherwise.
     ///
-    /// OpenSSL checks RFC 8032 section 5.1.7, including S < L, so that nobody can make a second signature from one.
+    /// For Ed25519 OpenSSL checks RFC 8032 section 5.1.7, including S < L; for ECDSA `P256Signature` refuses every
+    /// form but one. So nobody can make a second signature from one.
     public func verify(_ signature: [UInt8], over message: [UInt8]) throws(TrustError) {
-        guard signature.count == algorithm.signatureLength else { throw .badSignature(key: id) }
-        guard let key = KeyHandle(self), let context = VerifyContext() else { throw .badSignature(key: id) }
-        let verified = unsafe signature.withUnsafeBufferPointer { signature in
+        guard signature.count == algorithm.signatureLength, let encoded = encoded(signature),
+            let key = KeyHandle(algorithm, bytes), let context = VerifyContext()
+        else { throw .badSignature(key: id) }
+        let verified = unsafe encoded.withUnsafeBufferPointer { signature in
             unsafe message.withUnsafeBufferPointer { message in
                 // One shot: Ed25519 reads the message twice and has no streaming form.
-                unsafe EVP_DigestVerifyInit(context.raw, nil, nil, nil, key.raw) == 1
+                unsafe EVP_DigestVerifyInit(context.raw, nil, hash, nil, key.raw) == 1
                     && EVP_DigestVerify(
                         context.raw, signature.baseAddress, signature.count, message.baseAddress, message.count) == 1
             }
@@ -42,6 +45,25 @@ public struct PublicKey: Hashable, Sendable {
             throw .badSignature(key: id)
         }
     }
+
+    /// The signature in the form that OpenSSL reads; nil when it is not in the form that bundles have.
+    private func encoded(_ signature: [UInt8]) -> [UInt8]? {
+        switch algorithm {
+        case .ed25519: signature
+        case .ecdsaP256: P256Signature(signature)?.der
+        }
+    }
+
+    /// The hash that OpenSSL must use; Ed25519 has its own inside.
+    private var hash: OpaquePointer? {
+        switch algorithm {
+        case .ed25519: nil
+        case .ecdsaP256: unsafe EVP_sha256()
+        }
+    }
+
+    /// First byte of an uncompressed point (SEC 1 section 2.3.3).
+    private static let uncompressed: UInt8 = 4
 
     /// Encodings of the points of order 1, 2, 4 and 8, without the sign bit; the last two are not canonical
     /// (y = p and y = p + 1).
@@ -66,15 +88,17 @@ public struct PublicKey: Hashable, Sendable {
 @safe private struct KeyHandle: ~Copyable {
     let raw: OpaquePointer
 
-    init?(_ key: PublicKey) {
-        let type =
-            switch key.algorithm {
-            case .ed25519: EVP_PKEY_ED25519
-            }
-        let made = unsafe key.bytes.withUnsafeBufferPointer { bytes in
-            unsafe EVP_PKEY_new_raw_public_key(type, nil, bytes.baseAddress, bytes.count)
+    /// Nil when OpenSSL refuses the key: for P-256 coordinates out of range and points beside the curve.
+    init?(_ algorithm: SignatureAlgorithm, _ key: [UInt8]) {
+        let info = algorithm.publicKeyPrefix + key
+        let made = unsafe info.withUnsafeBufferPointer { bytes in
+            var cursor = bytes.baseAddress
+            return unsafe d2i_PUBKEY(nil, &cursor, bytes.count)
         }
-        guard let made = unsafe made else { return nil }
+        guard let made = unsafe made else {
+            ERR_clear_error()
+            return nil
+        }
         unsafe raw = made
     }
 

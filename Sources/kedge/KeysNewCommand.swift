@@ -1,5 +1,5 @@
 public import ArgumentParser
-internal import BundleFormat
+public import BundleFormat
 internal import Platform
 internal import Signing
 public import Trust
@@ -11,11 +11,17 @@ enum KeyRole: String, ExpressibleByArgument, CaseIterable {
 
 extension TrustRoot.Environment: ExpressibleByArgument {}
 
+extension SignatureAlgorithm: ExpressibleByArgument {
+    public init?(argument: String) { self.init(name: argument) }
+    public var defaultValueDescription: String { name }
+    public static var allValueStrings: [String] { allCases.map(\.name) }
+}
+
 /// `kedge keys new`.
 struct KeysNewCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "new",
-        abstract: "Make Ed25519 keys, and the trust root of a first release.",
+        abstract: "Make keys, and the trust root of a first release.",
         discussion: """
             Writes root.key, release.key, their public halves (root.key.pub, release.key.pub) and root.json, which \
             goes to every device. With --role root or --role release only that key is made; kedge keys root then \
@@ -26,6 +32,8 @@ struct KeysNewCommand: ParsableCommand {
     var directory: String
     @Option(help: "Which keys to make: root, release or both.")
     var role: KeyRole = .both
+    @Option(help: "What the keys sign with; ecdsa-p256 is for where Ed25519 is not allowed.")
+    var algorithm: SignatureAlgorithm = .ed25519
     @Option(help: "Whom the trust root is for: prod (devices in the field) or dev.")
     var environment: TrustRoot.Environment = .prod
     @Flag(help: "Encrypt the private keys with a passphrase.")
@@ -51,7 +59,7 @@ struct KeysNewCommand: ParsableCommand {
         try FileSystem.makeDirectories(directory, mode: 0o700)
         var keys: [SigningKey] = []
         for path in paths {
-            let key = try SigningKey.generate()
+            let key = try SigningKey.generate(algorithm)
             try key.write(to: path, passphrase: passphrase)
             StandardStream.output.line("\(path)  \(key.publicKey.id.hex)")
             keys.append(key)

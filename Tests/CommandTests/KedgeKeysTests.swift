@@ -112,6 +112,25 @@ struct KedgeKeysTests {
         #expect(try work.directory.bytes("out.kedge") == work.directory.bytes("signed.kedge"))
     }
 
+    @Test("ECDSA keys sign a bundle that a trust root of ECDSA keys accepts, and inspect names the algorithm")
+    func ecdsa() throws {
+        let made = try work.run(["keys", "new", "p256", "--algorithm", "ecdsa-p256", "--environment", "dev"])
+        #expect(made.status == 0, "\(made.errors)")
+        try work.build(["--key", "p256/release.key"])
+        let verified = try work.run(["verify", "out.kedge", "--root", "p256/root.json"])
+        #expect(verified.status == 0, "\(verified.errors)")
+        let report = try work.json(work.run(["inspect", "out.kedge", "--json"]))
+        #expect(report["signatures"]?.elements?.first?["algorithm"]?.text == "ecdsa-p256")
+        #expect(try work.run(["verify", "out.kedge", "--root", "keys/root.json"]).status == 4)
+    }
+
+    @Test("an algorithm that Kedge does not have is a usage error that names those it has")
+    func unknownAlgorithm() throws {
+        let outcome = try work.run(["keys", "new", "other", "--algorithm", "rsa"])
+        #expect(outcome.status == 2)
+        #expect(outcome.errors.contains("ed25519") && outcome.errors.contains("ecdsa-p256"))
+    }
+
     @Test("keys show prints the id that bundles and trust roots use")
     func show() throws {
         try work.build()

@@ -100,7 +100,10 @@ struct OpenSSLAgreementTests {
 
     @Test(
         "Keys of other algorithms are refused as such",
-        arguments: [["EC", "ec_paramgen_curve:P-256"], ["X25519"], ["ED448"], ["RSA", "rsa_keygen_bits:2048"]])
+        arguments: [
+            ["EC", "ec_paramgen_curve:P-384"], ["EC", "ec_paramgen_curve:secp256k1"], ["X25519"], ["ED448"],
+            ["RSA", "rsa_keygen_bits:2048"],
+        ])
     func otherAlgorithms(kind: [String]) throws {
         var arguments = ["openssl", "genpkey", "-algorithm", kind[0], "-out", key]
         if kind.count > 1 { arguments += ["-pkeyopt", kind[1]] }
@@ -108,9 +111,9 @@ struct OpenSSLAgreementTests {
         try FileMode.set(0o600, key)
         try OpenSSLProgram.run("pkey", "-in", key, "-pubout", "-out", key + ".pub")
         let secret = #expect(throws: SigningError.self) { try SigningKey.load(path: key, passphrase: noPassphrase) }
-        #expect(secret == .invalid(path: key, why: "only Ed25519 keys are supported"))
+        #expect(secret == .invalid(path: key, why: "only Ed25519 and ECDSA P-256 keys are supported"))
         let open = #expect(throws: SigningError.self) { try PublicKey.load(path: key + ".pub") }
-        #expect(open == .invalid(path: key + ".pub", why: "only Ed25519 keys are supported"))
+        #expect(open == .invalid(path: key + ".pub", why: "only Ed25519 and ECDSA P-256 keys are supported"))
     }
 
     @Test("openssl verifies the signature in a signed bundle over the pre-authentication encoding")
