@@ -51,52 +51,58 @@ def compact(document):
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-# Three windows of 4096 bytes: stored, zero, and a short one that is said to be zstd (the table does not look inside).
-plain = bytes(range(256)) * 16
-tail = b"kedge" * 20
-frame = b"not really a frame"
-image = plain + bytes(4096) + tail
-table = b"KTBL" + struct.pack("<HHIIQQ", 1, 0, 4096, 3, len(image), 0) + bytes([1, 0, 2])
-table += sha(plain) + sha(plain) + struct.pack("<QI", 0, len(plain))
-table += sha(tail) + sha(frame) + struct.pack("<QI", len(plain), len(frame))
-payload = plain + frame
-
-manifest = compact({
-    "type": "kedge.manifest",
-    "format": 1,
-    "release": {"id": "2025.11-gateway", "version": "2025.11 \"résumé\""},
-    "sequence": 9007199254740991,
-    "securityVersion": 4294967295,
-    "product": {"vendor": "Example", "class": "gateway", "hardware": [0, 4294967295]},
-    "minimumUpdater": "0.1.0",
-    "created": 1700000000,
-    "notBefore": 0,
-    "expires": 253402300799,
-    "update": "security",
-    "advisories": ["CVE-2025-0001", "CVE-2025-0002"],
-    "sbom": {"sha256": sha(b"sbom").hex(), "format": "CycloneDX 1.6"},
-    "components": [{
-        "id": "rootfs", "kind": "rootfs", "target": "rootfs", "version": "12.5", "size": len(image),
-        "sha256": sha(image).hex(), "window": 4096,
-        "table": {"offset": 0, "length": len(table), "sha256": sha(table).hex()},
-        "verity": sha(b"verity").hex(),
-    }],
-    "reboot": "automatic",
-    "health": {"deadline": 300},
-    "layout": {"tables": len(table), "payload": len(payload)},
-    "meta": {"ticket": "none", "note": "line"},
-})
-
 root_key, release_key, other_key = (Key(secret) for secret in SECRETS)
-kind = b"application/vnd.kedge.manifest.v1+json"
-section = struct.pack("<H", 2)
-for key in (release_key, other_key):
-    signature = key.sign(kind, manifest)
-    section += struct.pack("<BBH", 1, 0, len(signature)) + key.id + signature
-total = 64 + len(section) + len(manifest) + len(table) + len(payload) + 16
-header = b"\x8bKEDGE\r\n" + struct.pack(
-    "<HHIIIQQQQQ", 1, 0, len(section), len(manifest), 0, len(table), len(payload), total, 0, 0)
-end = b"KEDGEEND" + struct.pack("<Q", total)
+
+
+def make_bundle(identity, tail, frame):
+    """Three windows of 4096 bytes: stored, zero, and a short one that is said to be zstd."""
+    plain = bytes(range(256)) * 16
+    image = plain + bytes(4096) + tail
+    table = b"KTBL" + struct.pack("<HHIIQQ", 1, 0, 4096, 3, len(image), 0) + bytes([1, 0, 2])
+    table += sha(plain) + sha(plain) + struct.pack("<QI", 0, len(plain))
+    table += sha(tail) + sha(frame) + struct.pack("<QI", len(plain), len(frame))
+    payload = plain + frame
+    manifest = compact({
+        "type": "kedge.manifest",
+        "format": 1,
+        "release": {"id": identity, "version": "2025.11 \"résumé\""},
+        "sequence": 9007199254740991,
+        "securityVersion": 4294967295,
+        "product": {"vendor": "Example", "class": "gateway", "hardware": [0, 4294967295]},
+        "minimumUpdater": "0.1.0",
+        "created": 1700000000,
+        "notBefore": 0,
+        "expires": 253402300799,
+        "update": "security",
+        "advisories": ["CVE-2025-0001", "CVE-2025-0002"],
+        "sbom": {"sha256": sha(b"sbom").hex(), "format": "CycloneDX 1.6"},
+        "components": [{
+            "id": "rootfs", "kind": "rootfs", "target": "rootfs", "version": "12.5", "size": len(image),
+            "sha256": sha(image).hex(), "window": 4096,
+            "table": {"offset": 0, "length": len(table), "sha256": sha(table).hex()},
+            "verity": sha(b"verity").hex(),
+        }],
+        "reboot": "automatic",
+        "health": {"deadline": 300},
+        "layout": {"tables": len(table), "payload": len(payload)},
+        "meta": {"ticket": "none", "note": "line"},
+    })
+    section = struct.pack("<H", 2)
+    for key in (release_key, other_key):
+        signature = key.sign(b"application/vnd.kedge.manifest.v1+json", manifest)
+        section += struct.pack("<BBH", 1, 0, len(signature)) + key.id + signature
+    total = 64 + len(section) + len(manifest) + len(table) + len(payload) + 16
+    header = b"\x8bKEDGE\r\n" + struct.pack(
+        "<HHIIIQQQQQ", 1, 0, len(section), len(manifest), 0, len(table), len(payload), total, 0, 0)
+    end = b"KEDGEEND" + struct.pack("<Q", total)
+    return header, section, manifest, table, header + section + manifest + table + payload + end
+
+
+# The table does not look inside a window, so the first bundle's last one need not be a frame.
+header, section, manifest, table, bundle = make_bundle("2025.11-gateway", b"kedge" * 20, b"not really a frame")
+# A frame of RFC 8878 by hand: single segment with a content size of two bytes, and one last RLE block.
+frame = b"\x28\xb5\x2f\xfd\x60" + struct.pack("<H", 3000 - 256) + (3000 << 3 | 3).to_bytes(3, "little") + b"k"
+release = make_bundle("2025.11-whole", b"k" * 3000, frame)[-1]
 
 root = compact({
     "type": "kedge.root", "format": 1, "version": 1, "environment": "dev", "created": 1700000000,
@@ -120,7 +126,7 @@ root_file = compact({
 
 for name, data in {
     "header.bin": header, "signatures.bin": section, "manifest.json": manifest, "table.bin": table,
-    "bundle.kedge": header + section + manifest + table + payload + end,
+    "bundle.kedge": bundle, "release.kedge": release,
 }.items():
     with open(os.path.join(HERE, name), "wb") as file:
         file.write(data)
