@@ -1,0 +1,514 @@
+#!/usr/bin/env python3
+"""Verifies a whole Kedge bundle: a second reader, written from the page BundleFormat.md and sharing no code with Kedge.
+
+    tools/verify-bundle.py BUNDLE --root ROOT.JSON
+
+Exits 0 and prints one line when signatures, tables, every stored and plain digest, whole images, coverage of the
+payload and the end marker hold; 4 with the reason on standard error when one does not; 2 for a wrong command line and
+6 when a file cannot be read. Needs Python 3.9, `cryptography` (apt: python3-cryptography), and `zstandard` or the zstd
+program.
+"""
+import argparse
+import base64
+import binascii
+import hashlib
+import json
+import re
+import struct
+import subprocess
+import sys
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+HEADER = struct.Struct("<8sHHIIIQQQQQ")
+MAGIC = b"\x8bKEDGE\r\n"
+MANIFEST_TYPE = "application/vnd.kedge.manifest.v1+json"
+ROOT_TYPE = "application/vnd.kedge.root.v1+json"
+MOST_ENVELOPE, MOST_MANIFEST, MOST_TABLES = 1 << 16, 1 << 20, 1 << 24
+MOST_BUNDLE, MOST_IMAGE, MOST_WINDOW, LEAST_WINDOW = 1 << 46, 1 << 44, 1 << 20, 4096
+LATEST, U32 = 253402300799, (1 << 32) - 1
+SMALL_ORDER = {
+    "00" * 32, "01" + "00" * 31,
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "ec" + "ff" * 30 + "7f", "ed" + "ff" * 30 + "7f", "ee" + "ff" * 30 + "7f",
+}
+
+
+class Refused(Exception):
+    """A rule of the format that does not hold."""
+
+
+def check(condition, why):
+    if not condition:
+        raise Refused(why)
+
+
+def sha(data):
+    return hashlib.sha256(data).digest()
+
+
+# Documents
+
+
+class Real:
+    """A number with a fraction or exponent, which no known member takes."""
+
+
+def real(text):
+    check(abs(float(text)) != float("inf"), "a number is out of range")
+    return Real()
+
+
+def integer(text):
+    check(len(text) < 24 and -(1 << 63) <= int(text) < 1 << 63, "a number is out of range")
+    return int(text)
+
+
+def constant(text):
+    raise Refused(f"{text} is no JSON")
+
+
+def pairs(members):
+    out = {}
+    for name, value in members:
+        check(name not in out, f"the name {name!r} is there twice")
+        out[name] = value
+    return out
+
+
+def check_value(value, depth=0):
+    check(depth <= 32, "a document is nested too deep")
+    if isinstance(value, str):
+        check("\0" not in value, "a string has a zero character")
+        value.encode()  # refuses lone surrogates
+    elif isinstance(value, list):
+        for element in value:
+            check_value(element, depth + 1)
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            check_value(name, depth)
+            check_value(member, depth + 1)
+
+
+def parse(data, limit):
+    check(len(data) <= limit, "a document is too large")
+    try:
+        value = json.loads(
+            data.decode("utf-8"), object_pairs_hook=pairs, parse_int=integer, parse_float=real,
+            parse_constant=constant)
+        check_value(value)
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"no JSON: {error}") from error
+    return value
+
+
+class Members:
+    """Takes an object apart; what nobody asked for is an error at the end."""
+
+    def __init__(self, value, place):
+        check(isinstance(value, dict), f"{place} is no object")
+        self.left, self.place = dict(value), place
+
+    def take(self, name):
+        check(name in self.left, f"{self.place}.{name} is missing")
+        return self.left.pop(name)
+
+    def optional(self, name, method, *arguments):
+        return method(name, *arguments) if name in self.left else None
+
+    def text(self, name, most):
+        return text(self.take(name), most, f"{self.place}.{name}")
+
+    def integer(self, name, least, most):
+        return number(self.take(name), least, most, f"{self.place}.{name}")
+
+    def digest(self, name):
+        return digest(self.take(name), f"{self.place}.{name}")
+
+    def array(self, name, least, most):
+        value = self.take(name)
+        check(isinstance(value, list) and least <= len(value) <= most, f"{self.place}.{name}")
+        return value
+
+    def members(self, name):
+        return Members(self.take(name), f"{self.place}.{name}")
+
+    def one_of(self, name, *known):
+        value = self.take(name)
+        check(isinstance(value, str) and value in known, f"{self.place}.{name}")
+        return value
+
+    def name(self, name):
+        value = self.take(name)
+        check(isinstance(value, str) and re.fullmatch("[a-z0-9-]{1,32}", value), f"{self.place}.{name}")
+        return value
+
+    def end(self):
+        for name in self.left:
+            check(name.startswith("x-"), f"{self.place}.{name} is not known")
+
+
+def text(value, most, place):
+    check(isinstance(value, str) and 1 <= len(value.encode()) <= most, place)
+    check(not any(ord(letter) < 0x20 or ord(letter) == 0x7f for letter in value), place)
+    return value
+
+
+def number(value, least, most, place):
+    check(type(value) is int and least <= value <= most, place)
+    return value
+
+
+def digest(value, place):
+    check(isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value), place)
+    return bytes.fromhex(value)
+
+
+def base64_bytes(value, place):
+    try:
+        data = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Refused(f"{place} is no Base64") from error
+    check(base64.b64encode(data).decode() == value, f"{place} is no canonical Base64")
+    return data
+
+
+# Trust
+
+
+def pre_authentication(kind, payload):
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
+
+
+class Root:
+    """A root document; `keys` by id, `roles` as (key ids, threshold)."""
+
+    def __init__(self, document):
+        top = Members(parse(document, 65536), "root")
+        top.one_of("type", "kedge.root")
+        top.integer("format", 1, 1)
+        top.integer("version", 1, U32)
+        top.one_of("environment", "prod", "dev")
+        top.integer("created", 0, LATEST)
+        self.keys = {}
+        for value in top.array("keys", 1, 64):
+            key = Members(value, "key")
+            key.one_of("algorithm", "ed25519")
+            public = key.digest("public")  # 64 hexadecimal digits as well
+            key.text("name", 64)
+            key.end()
+            check((public[:31] + bytes([public[31] & 0x7f])).hex() not in SMALL_ORDER, "a key is of small order")
+            identity = sha(b"\x01" + public)
+            check(identity not in self.keys, "a key is listed twice")
+            self.keys[identity] = public
+        roles = top.members("roles")
+        self.revoked = self.digests(top, "revoked", 256)
+        self.roles = {}
+        for name in ("root", "release", "channel", "override"):
+            if name in ("root", "release") or name in roles.left:
+                self.roles[name] = self.role(roles.members(name))
+        roles.end()
+        self.denied = self.digests(top, "deniedReleases", 256)
+        top.integer("floor", 0, U32)
+        top.end()
+
+    @staticmethod
+    def digests(members, name, most):
+        values = [digest(value, name) for value in members.array(name, 0, most)]
+        check(len(set(values)) == len(values), f"{name} has an entry twice")
+        return values
+
+    def role(self, members):
+        ids = self.digests(members, "keys", 64)
+        check(all(identity in self.keys for identity in ids), "a role names an unknown key")
+        live = [identity for identity in ids if identity not in self.revoked]
+        threshold = members.integer("threshold", 1, 64)
+        check(threshold <= len(live), "a threshold is more than the role's keys")
+        members.end()
+        return ids, threshold
+
+    def count(self, role, claims, message):
+        """The distinct keys of the role with good signatures, or a refusal."""
+        check(claims, "there is no signature")
+        ids, threshold = self.roles[role]
+        signers = set()
+        for algorithm, identity, signature in claims:
+            if identity in self.revoked or identity not in ids or algorithm != 1:
+                continue
+            try:
+                Ed25519PublicKey.from_public_bytes(self.keys[identity]).verify(signature, message)
+            except (InvalidSignature, ValueError) as error:
+                raise Refused(f"the signature of {identity.hex()} is wrong") from error
+            signers.add(self.keys[identity])
+        check(len(signers) >= threshold, f"{len(signers)} of {threshold} {role} signatures")
+        return signers
+
+
+def read_root(data):
+    file = Members(parse(data, 65536), "root file")
+    file.one_of("payloadType", ROOT_TYPE)
+    document = base64_bytes(file.text("payload", 65536), "the root document")
+    claims = []
+    for value in file.array("signatures", 0, 16):
+        entry = Members(value, "signature")
+        claims.append((1, entry.digest("keyid"), base64_bytes(entry.text("sig", 6172), "a signature")))
+        entry.end()
+    file.end()
+    root = Root(document)
+    root.count("root", claims, pre_authentication(ROOT_TYPE, document))
+    return root
+
+
+def read_signatures(data):
+    check(len(data) >= 2, "the signature section is cut off")
+    (count,) = struct.unpack_from("<H", data)
+    check(count <= 16, "there are too many signatures")
+    claims, at = [], 2
+    for _ in range(count):
+        check(len(data) - at >= 36, "the signature section is cut off")
+        algorithm, zero, length = struct.unpack_from("<BBH", data, at)
+        check(zero == 0, "a reserved byte is not zero")
+        identity, at = data[at + 4:at + 36], at + 36
+        check(len(data) - at >= length, "the signature section is cut off")
+        claims.append((algorithm, identity, data[at:at + length]))
+        at += length
+    check(at == len(data), "the signature section has bytes behind its end")
+    return claims
+
+
+# Manifest and tables
+
+
+def read_component(value):
+    component = Members(value, "component")
+    out = {"id": component.name("id"), "target": component.name("target")}
+    component.one_of("kind", "rootfs", "kernel", "bios", "container")
+    component.optional("version", component.text, 64)
+    out["size"] = component.integer("size", 1, MOST_IMAGE)
+    out["sha256"] = component.digest("sha256")
+    out["window"] = component.integer("window", LEAST_WINDOW, MOST_WINDOW)
+    table = component.members("table")
+    out["offset"] = table.integer("offset", 0, MOST_TABLES)
+    out["length"] = table.integer("length", 1, MOST_TABLES)
+    out["table"] = table.digest("sha256")
+    table.end()
+    component.optional("verity", component.digest)
+    component.end()
+    return out
+
+
+def read_release_facts(top):
+    """Members that this program checks but does not need."""
+    release = top.members("release")
+    identity = release.text("id", 128)
+    release.text("version", 64)
+    release.end()
+    top.integer("sequence", 0, (1 << 53) - 1)
+    top.integer("securityVersion", 0, U32)
+    product = top.members("product")
+    product.text("vendor", 128)
+    product.text("class", 128)
+    low, high = (number(value, 0, U32, "hardware") for value in product.array("hardware", 2, 2))
+    check(low <= high, "hardware")
+    product.end()
+    version = top.text("minimumUpdater", 32)
+    check(re.fullmatch(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){0,3}", version), "minimumUpdater")
+    check(all(int(part) <= U32 for part in version.split(".")), "minimumUpdater")
+    top.integer("created", 0, LATEST)
+    top.optional("notBefore", top.integer, 0, LATEST)
+    top.optional("expires", top.integer, 0, LATEST)
+    top.one_of("update", "security", "feature")
+    for value in top.optional("advisories", top.array, 0, 256) or []:
+        text(value, 256, "advisories")
+    sbom = top.optional("sbom", top.members)
+    if sbom:
+        sbom.digest("sha256")
+        sbom.text("format", 64)
+        sbom.end()
+    top.one_of("reboot", "automatic", "manual")
+    health = top.members("health")
+    health.integer("deadline", 1, 86400)
+    health.end()
+    return identity
+
+
+def read_manifest(data, tables, payload):
+    top = Members(parse(data, MOST_MANIFEST), "manifest")
+    top.one_of("type", "kedge.manifest")
+    top.integer("format", 1, 1)
+    release = read_release_facts(top)
+    components = [read_component(value) for value in top.array("components", 1, 64)]
+    layout = top.members("layout")
+    check(layout.integer("tables", 0, MOST_TABLES) == tables, "layout.tables is not the header's")
+    check(layout.integer("payload", 0, MOST_BUNDLE) == payload, "layout.payload is not the header's")
+    layout.end()
+    if "meta" in top.left:
+        meta = top.take("meta")
+        check(isinstance(meta, dict) and len(meta) <= 64, "meta")
+        for name, value in meta.items():
+            text(name, 64, "meta")
+            text(value, 1024, "meta")
+    top.end()
+    for key in ("id", "target"):
+        check(len({component[key] for component in components}) == len(components), f"two components have one {key}")
+    end = 0
+    for component in components:
+        check(component["offset"] == end, "a chunk table is misplaced")
+        end += component["length"]
+    check(end == tables, "the chunk tables do not fill their part")
+    return release, components
+
+
+def read_table(data, component, payload):
+    """Windows as (codec, plain length, plain digest, stored digest, offset, stored length)."""
+    check(sha(data) == component["table"], f"the chunk table of {component['id']} is damaged")
+    check(len(data) >= 32, "a chunk table is cut off")
+    magic, version, zero, window, count, size, zeros = struct.unpack_from("<4sHHIIQQ", data)
+    check((magic, version, zero, zeros) == (b"KTBL", 1, 0, 0), "a chunk table's head")
+    check(LEAST_WINDOW <= window <= MOST_WINDOW and window % LEAST_WINDOW == 0, "a window size")
+    check((window, size) == (component["window"], component["size"]), "a chunk table does not fit the manifest")
+    check(count == -(-size // window) and len(data) - 32 >= count, "the number of windows")
+    windows, at = [], 32 + count
+    for index, codec in enumerate(data[32:at]):
+        length = min(window, size - index * window)
+        if codec == 0:
+            windows.append((0, length, None, None, 0, 0))
+            continue
+        check(codec in (1, 2) and len(data) - at >= 76, "a codec is not known, or a chunk table is cut off")
+        plain, stored, offset, kept = struct.unpack_from("<32s32sQI", data, at)
+        at += 76
+        check(offset + kept <= payload, "a window points behind the payload")
+        if codec == 1:
+            check(kept == length and plain == stored, "a stored window is not its plain bytes")
+        else:
+            check(1 <= kept < length, "a compressed window is not smaller")
+        windows.append((codec, length, plain, stored, offset, kept))
+    check(at == len(data), "a chunk table has bytes behind its end")
+    return windows
+
+
+# Payload
+
+
+def check_frame(frame, length):
+    """One zstd frame (RFC 8878 section 3.1.1) of this content size and nothing else."""
+    check(frame[:4] == b"\x28\xb5\x2f\xfd" and len(frame) > 5, "it is no zstd frame")
+    descriptor, at = frame[4], 5
+    single = descriptor >> 5 & 1
+    at += 0 if single else 1
+    bytes_of_id = (0, 1, 2, 4)[descriptor & 3]
+    check(int.from_bytes(frame[at:at + bytes_of_id], "little") == 0, "it asks for a dictionary")
+    at += bytes_of_id
+    bytes_of_size = (single, 2, 4, 8)[descriptor >> 6]
+    check(bytes_of_size > 0, "its frame does not tell its content size")
+    size = int.from_bytes(frame[at:at + bytes_of_size], "little") + (256 if bytes_of_size == 2 else 0)
+    check(size == length, "its frame has another content size")
+    at, last = at + bytes_of_size, 0
+    while not last:
+        check(len(frame) - at >= 3, "its frame is cut off")
+        head = int.from_bytes(frame[at:at + 3], "little")
+        last, kind = head & 1, head >> 1 & 3
+        check(kind < 3, "its frame has an unknown block")
+        at += 3 + (1 if kind == 1 else head >> 3)
+    at += 4 if descriptor & 4 else 0
+    check(at == len(frame), "it is not one zstd frame")
+
+
+def decompress(frame, length):
+    check_frame(frame, length)
+    try:
+        import zstandard
+        return zstandard.ZstdDecompressor().decompress(frame, max_output_size=length)
+    except ImportError:
+        pass
+    except zstandard.ZstdError as error:
+        raise Refused(f"zstd: {error}") from error
+    done = subprocess.run(["zstd", "-d", "-q", "-c", "--long=31"], input=frame, capture_output=True, check=False)
+    check(done.returncode == 0, "zstd cannot decode it")
+    return done.stdout
+
+
+def read_window(file, start, window):
+    codec, length, plain, stored, offset, kept = window
+    if codec == 0:
+        return bytes(length)
+    file.seek(start + offset)
+    data = file.read(kept)
+    check(len(data) == kept and sha(data) == stored, "its stored bytes are damaged")
+    if codec == 2:
+        data = decompress(data, length)
+    check(len(data) == length and sha(data) == plain, "its plain bytes are damaged")
+    return data
+
+
+def check_coverage(tables, payload):
+    pieces = {}
+    for windows in tables:
+        for codec, _, _, _, offset, kept in windows:
+            if codec:
+                check(pieces.setdefault(offset, kept) == kept, "windows overlap in the payload")
+    end = 0
+    for offset in sorted(pieces):
+        check(offset == end, "the payload has a gap or windows that overlap")
+        end = offset + pieces[offset]
+    check(end == payload, "the payload has bytes that no window uses")
+
+
+def verify(file, root):
+    size = file.seek(0, 2)
+    file.seek(0)
+    head = file.read(HEADER.size)
+    check(len(head) == HEADER.size and head[:8] == MAGIC, "this is no bundle")
+    _, version, z1, envelope, manifest, z2, tables, payload, total, z3, z4 = HEADER.unpack(head)
+    check((version, z1, z2, z3, z4) == (1, 0, 0, 0, 0), "the header's version or a reserved field")
+    check(1 <= envelope <= MOST_ENVELOPE and 1 <= manifest <= MOST_MANIFEST, "a length of the header")
+    check(tables <= MOST_TABLES and payload <= MOST_BUNDLE, "a length of the header")
+    start = HEADER.size + envelope + manifest + tables
+    check(total == start + payload + 16 == size, "the lengths do not add up")
+    file.seek(total - 16)
+    check(file.read(16) == b"KEDGEEND" + struct.pack("<Q", total), "the end marker")
+    file.seek(HEADER.size)
+    claims = read_signatures(file.read(envelope))
+    document = file.read(manifest)
+    signers = root.count("release", claims, pre_authentication(MANIFEST_TYPE, document))
+    check(sha(document) not in root.denied, "the root denies this release")
+    release, components = read_manifest(document, tables, payload)
+    data = file.read(tables)
+    read = [
+        read_table(data[component["offset"]:component["offset"] + component["length"]], component, payload)
+        for component in components]
+    check_coverage(read, payload)
+    for component, windows in zip(components, read):
+        image = hashlib.sha256()
+        for index, window in enumerate(windows):
+            try:
+                image.update(read_window(file, start, window))
+            except Refused as error:
+                raise Refused(f"window {index} of {component['id']}: {error}") from error
+        check(image.digest() == component["sha256"], f"the image of {component['id']} is damaged")
+    return f"{release}: {len(signers)} signatures, {sum(map(len, read))} windows, manifest {sha(document).hex()}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Verifies a Kedge bundle without Kedge.")
+    parser.add_argument("bundle")
+    parser.add_argument("--root", required=True, help="the trust root, root.json")
+    arguments = parser.parse_args()
+    try:
+        with open(arguments.root, "rb") as file:
+            root = read_root(file.read(65537))
+        with open(arguments.bundle, "rb") as file:
+            print(verify(file, root))
+    except Refused as error:
+        print(f"verify-bundle: {error}", file=sys.stderr)
+        return 4
+    except OSError as error:
+        print(f"verify-bundle: {error}", file=sys.stderr)
+        return 6
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
