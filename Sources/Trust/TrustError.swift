@@ -18,6 +18,12 @@ public enum TrustError: StableError, Equatable, Sendable {
     case deniedRelease(manifest: Digest)
     /// The trust root contradicts itself or its rules.
     case rootInvalid(String)
+    /// A newer root must follow the present one without a gap; an older one is never taken.
+    case rootVersion(found: UInt32, expected: UInt32)
+    /// A newer root takes back what roots only ever tighten.
+    case rootLoosens(String)
+    /// The roots that lead from the built-in one to the newest do not fit into their place.
+    case rootsTooLong(bytes: Int)
     /// There is no trust root at the path.
     case rootMissing(path: String)
     /// The JSON of the trust root.
@@ -36,6 +42,9 @@ public enum TrustError: StableError, Equatable, Sendable {
         case .revokedKey: "trust.revoked-key"
         case .deniedRelease: "trust.denied-release"
         case .rootInvalid: "trust.root-invalid"
+        case .rootVersion: "trust.root-version"
+        case .rootLoosens: "trust.root-loosens"
+        case .rootsTooLong: "trust.roots-too-long"
         case .rootMissing: "trust.root-missing"
         case .root(let error): error.code
         case .format(let error): error.code
@@ -59,6 +68,9 @@ public enum TrustError: StableError, Equatable, Sendable {
         case .revokedKey(let key): "it is signed by the revoked key \(key.hex)"
         case .deniedRelease(let manifest): "the trust root denies the release with manifest \(manifest.hex)"
         case .rootInvalid(let why): "the trust root is not valid: \(why)"
+        case .rootVersion(let found, let expected): "the trust root has version \(found), not \(expected)"
+        case .rootLoosens(let what): "the trust root \(what)"
+        case .rootsTooLong(let bytes): "the roots from the built-in one to the newest have \(bytes) bytes"
         case .rootMissing(let path): "there is no trust root at \(path)"
         case .root(let error): "trust root: \(error.context)"
         case .format(let error): error.context
@@ -74,6 +86,9 @@ public enum TrustError: StableError, Equatable, Sendable {
         case .revokedKey: "Sign it with a key that is not revoked"
         case .deniedRelease: "Install a newer release"
         case .rootInvalid, .root: "Make the trust root again with kedge"
+        case .rootVersion: "Take every root in turn, each one version above the former"
+        case .rootLoosens: "Make a root that keeps what the former one refuses"
+        case .rootsTooLong: "Ship a release with a newer built-in trust root"
         case .rootMissing: "Install root.json, or correct its path in the configuration"
         case .format(let error): error.remedy
         case .system(let error): error.remedy

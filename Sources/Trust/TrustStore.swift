@@ -33,6 +33,9 @@ public struct TrustStore: Sendable {
         self.root = root
     }
 
+    /// Only for a root that was verified.
+    init(verified root: TrustRoot) { self.root = root }
+
     /// Verifies a bundle's head: its first bytes, at least header, signature section and manifest (what follows is
     /// not looked at). The order is the point:
     ///
