@@ -338,8 +338,13 @@ int kedge_run(const char *const *argv, const char *const *envp, uint64_t timeout
         if (null >= 0) dup2(null, 0);
         dup2(ends[1], 1);
         dup2(ends[1], 2);
-        execvpe(argv[0], (char *const *)argv, (char *const *)envp);
-        int e = errno;
+        // A script that was just written can be busy for a moment: another thread's child may hold the writer's
+        // descriptor between its fork and its exec.
+        int e, tries = 0;
+        do {
+            execvpe(argv[0], (char *const *)argv, (char *const *)envp);
+            e = errno;
+        } while (e == ETXTBSY && ++tries < 50 && usleep(10000) == 0);
         (void)!write(started[1], &e, sizeof e);
         _exit(127);
     }
