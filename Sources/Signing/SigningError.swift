@@ -14,6 +14,10 @@ public enum SigningError: StableError, Equatable, Sendable {
     case invalid(path: String, why: String)
     /// Nothing to sign with.
     case noKey
+    /// What is to be signed is not the payload of a bundle.
+    case payload(path: String, why: String)
+    /// A signature made elsewhere is not to be added.
+    case refused(path: String, why: String)
     /// The bundle's form.
     case bundle(path: String, FormatError)
     /// The trust root that was made, or a bundle's head.
@@ -30,6 +34,8 @@ public enum SigningError: StableError, Equatable, Sendable {
         case .passphrase: "key.passphrase"
         case .invalid: "key.invalid"
         case .noKey: "key.none"
+        case .payload: "signature.payload"
+        case .refused: "signature.refused"
         case .bundle(_, let error): error.code
         case .trust(let error): error.code
         case .system(let error): error.code
@@ -39,6 +45,7 @@ public enum SigningError: StableError, Equatable, Sendable {
     public var category: ErrorCategory {
         switch self {
         case .exists, .permissions, .passphrase, .invalid, .noKey: .configuration
+        case .payload, .refused: .trust
         case .bundle(_, let error): error.category
         case .trust(let error): error.category
         case .system(let error): error.category
@@ -53,6 +60,8 @@ public enum SigningError: StableError, Equatable, Sendable {
         case .passphrase(let path, let why): "the private key \(path) cannot be opened: \(why)"
         case .invalid(let path, let why): "\(path) is no usable key: \(why)"
         case .noKey: "no key was given to sign with"
+        case .payload(let path, let why): "\(path) is not to be signed: \(why)"
+        case .refused(let path, let why): "the signature \(path) is not added: \(why)"
         case .bundle(let path, let error): "\(path): \(error.context)"
         case .trust(let error): error.context
         case .system(let error): error.context
@@ -65,7 +74,9 @@ public enum SigningError: StableError, Equatable, Sendable {
         case .permissions(let path, _): "Run chmod 600 \(path), and replace the key if others had access"
         case .passphrase: "Give the right passphrase"
         case .invalid: "Make a key with kedge keys new, or with openssl genpkey -algorithm ed25519"
-        case .noKey: "Name at least one private key"
+        case .noKey: "Name at least one key"
+        case .payload: "Make the payload with kedge sign BUNDLE --payload-out FILE, of the same version"
+        case .refused: "Sign the payload of this bundle with a key that is named by --public-key or --root"
         case .bundle(_, let error): error.remedy
         case .trust(let error): error.remedy
         case .system(let error): error.remedy
