@@ -19,7 +19,10 @@ import subprocess
 import sys
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 HEADER = struct.Struct("<8sHHIIIQQQQQ")
 MAGIC = b"\x8bKEDGE\r\n"
@@ -27,6 +30,7 @@ MANIFEST_TYPE = "application/vnd.kedge.manifest.v1+json"
 ROOT_TYPE = "application/vnd.kedge.root.v1+json"
 MOST_ENVELOPE, MOST_MANIFEST, MOST_TABLES = 1 << 16, 1 << 20, 1 << 24
 MOST_BUNDLE, MOST_IMAGE, MOST_WINDOW, LEAST_WINDOW = 1 << 46, 1 << 44, 1 << 20, 4096
+P256_ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551
 LATEST, U32 = 253402300799, (1 << 32) - 1
 SMALL_ORDER = {
     "00" * 32, "01" + "00" * 31,
@@ -182,8 +186,36 @@ def pre_authentication(kind, payload):
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
 
 
+def read_key(key):
+    """Algorithm and raw public key of an entry of a root document."""
+    if key.one_of("algorithm", "ed25519", "ecdsa-p256") == "ed25519":
+        public = key.digest("public")  # 64 hexadecimal digits as well
+        check((public[:31] + bytes([public[31] & 0x7f])).hex() not in SMALL_ORDER, "a key is of small order")
+        return 1, public
+    written = key.text("public", 4096)
+    check(re.fullmatch("04[0-9a-f]{128}", written), "a key is no uncompressed point of P-256")
+    public = bytes.fromhex(written)
+    try:
+        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
+    except ValueError as error:
+        raise Refused("a key is not on the curve") from error
+    return 2, public
+
+
+def verify_signature(algorithm, public, signature, message):
+    """Raises InvalidSignature or ValueError when the signature is not the key's."""
+    if algorithm == 1:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+        return
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+    if len(signature) != 64 or not (0 < r < P256_ORDER and 0 < s <= P256_ORDER // 2):
+        raise ValueError("not the one form of an ECDSA signature")
+    key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
+    key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
+
+
 class Root:
-    """A root document; `keys` by id, `roles` as (key ids, threshold)."""
+    """A root document; `keys` (algorithm, raw key) by id, `roles` as (key ids, threshold)."""
 
     def __init__(self, document):
         top = Members(parse(document, 65536), "root")
@@ -195,14 +227,12 @@ class Root:
         self.keys = {}
         for value in top.array("keys", 1, 64):
             key = Members(value, "key")
-            key.one_of("algorithm", "ed25519")
-            public = key.digest("public")  # 64 hexadecimal digits as well
+            algorithm, public = read_key(key)
             key.text("name", 64)
             key.end()
-            check((public[:31] + bytes([public[31] & 0x7f])).hex() not in SMALL_ORDER, "a key is of small order")
-            identity = sha(b"\x01" + public)
+            identity = sha(bytes([algorithm]) + public)
             check(identity not in self.keys, "a key is listed twice")
-            self.keys[identity] = public
+            self.keys[identity] = (algorithm, public)
         roles = top.members("roles")
         self.revoked = self.digests(top, "revoked", 256)
         self.roles = {}
@@ -235,13 +265,16 @@ class Root:
         ids, threshold = self.roles[role]
         signers = set()
         for algorithm, identity, signature in claims:
-            if identity in self.revoked or identity not in ids or algorithm != 1:
+            if identity in self.revoked or identity not in ids:
+                continue
+            kind, public = self.keys[identity]
+            if algorithm not in (None, kind):
                 continue
             try:
-                Ed25519PublicKey.from_public_bytes(self.keys[identity]).verify(signature, message)
+                verify_signature(kind, public, signature, message)
             except (InvalidSignature, ValueError) as error:
                 raise Refused(f"the signature of {identity.hex()} is wrong") from error
-            signers.add(self.keys[identity])
+            signers.add(public)
         check(len(signers) >= threshold, f"{len(signers)} of {threshold} {role} signatures")
         return signers
 
@@ -253,7 +286,7 @@ def read_root(data):
     claims = []
     for value in file.array("signatures", 0, 16):
         entry = Members(value, "signature")
-        claims.append((1, entry.digest("keyid"), base64_bytes(entry.text("sig", 6172), "a signature")))
+        claims.append((None, entry.digest("keyid"), base64_bytes(entry.text("sig", 6172), "a signature")))
         entry.end()
     file.end()
     root = Root(document)

@@ -38,6 +38,27 @@ struct SecondReaderTests {
         #expect(try verdict("out.kedge", "unsigned") == 4)
     }
 
+    @Test("Both accept a bundle that an ECDSA key signed, and refuse the other s of the same signature")
+    func ecdsa() throws {
+        #expect(try work.run(["keys", "new", "p256", "--algorithm", "ecdsa-p256"]).status == 0)
+        try work.build(["--key", "p256/release.key"])
+        #expect(try verdict("out.kedge", root: "p256/root.json", "ECDSA") == 0)
+        #expect(try verdict("out.kedge", "another root") == 4)
+        var bytes = try work.directory.bytes("out.kedge")
+        let header = try BundleHeader.decode(bytes.rawBytes)
+        // Count, the fields before the signature, and r.
+        let place = header.envelopeOffset + 2 + 36 + 32
+        let order = try #require(Hex.decode("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551"))
+        var borrow = 0
+        for index in (0..<32).reversed() {
+            let difference = Int(order[index]) - Int(bytes[place + index]) - borrow
+            borrow = difference < 0 ? 1 : 0
+            bytes[place + index] = UInt8(difference & 0xff)
+        }
+        try FileSystem.replace(work.directory("high.kedge"), with: bytes)
+        #expect(try verdict("high.kedge", root: "p256/root.json", "high s") == 4)
+    }
+
     @Test(
         "Both refuse damage in every section of a bundle",
         arguments: ["header", "signatures", "manifest", "tables", "payload", "end"])
