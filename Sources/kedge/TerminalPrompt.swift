@@ -4,8 +4,9 @@ internal import Signing
 
 /// Asks on the terminal of the process, whatever standard input is, and shows nothing of the answer.
 enum TerminalPrompt {
-    static func ask(_ question: String, path: String) throws(SigningError) -> [UInt8] {
-        let terminal = try open(path)
+    /// `otherwise` names what could have given the answer, for the message when there is no terminal.
+    static func ask(_ question: String, path: String, otherwise: String) throws(SigningError) -> [UInt8] {
+        let terminal = try open(path, otherwise)
         var settings = termios()
         guard unsafe tcgetattr(terminal.number, &settings) == 0 else { throw cannotHide(path) }
         var hidden = settings
@@ -24,12 +25,12 @@ enum TerminalPrompt {
         return answer
     }
 
-    private static func open(_ path: String) throws(SigningError) -> Descriptor {
+    private static func open(_ path: String, _ otherwise: String) throws(SigningError) -> Descriptor {
         do throws(SystemError) {
             return try Descriptor(open: "/dev/tty", [.read, .write])
         } catch {
             throw .passphrase(
-                path: path, why: "it is encrypted, and there is no --passphrase-file, KEDGE_PASSPHRASE or terminal")
+                path: path, why: "it is locked, and there is no \(otherwise) or terminal")
         }
     }
 
