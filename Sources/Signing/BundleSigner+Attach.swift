@@ -14,10 +14,7 @@ extension BundleSigner {
         var signers: [Digest] = []
         for file in files {
             let added = try DetachedSignature.verified(reading: file, over: payload, by: keys)
-            signatures.removeAll { $0.keyID == added.keyID }
-            signatures.append(
-                ManifestSignature(
-                    algorithm: added.algorithm.rawValue, keyID: added.keyID, signature: added.signature))
+            signatures = added.joined(to: signatures)
             signers.append(added.keyID)
         }
         try original.write(to: output ?? path, signatures: signatures)

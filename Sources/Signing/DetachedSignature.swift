@@ -72,9 +72,20 @@ extension DetachedSignature {
         reading path: String, over payload: SigningPayload, by keys: [PublicKey]
     ) throws(SigningError) -> DetachedSignature {
         let bytes = try wrapping { () throws(SystemError) in try FileSystem.read(path, limit: limit) }
+        return try verified(bytes, from: path, over: payload, by: keys)
+    }
+
+    /// The same with the bytes of such a file, or those in base64; `path` names them in errors.
+    static func verified(
+        _ bytes: [UInt8], from path: String, over payload: SigningPayload, by keys: [PublicKey]
+    ) throws(SigningError) -> DetachedSignature {
         guard bytes.first == UInt8(ascii: "{") else {
             for key in keys {
-                guard let signature = canonical(bytes, for: key.algorithm) else { continue }
+                let decoded = Base64.decode(String(decoding: bytes.filter { $0 != 0x0a && $0 != 0x0d }, as: UTF8.self))
+                guard
+                    let signature = canonical(bytes, for: key.algorithm)
+                        ?? decoded.flatMap({ canonical($0, for: key.algorithm) })
+                else { continue }
                 do throws(TrustError) { try key.verify(signature, over: payload.bytes) } catch { continue }
                 return DetachedSignature(
                     algorithm: key.algorithm, keyID: key.id, payload: payload.digest, signature: signature)
@@ -94,6 +105,12 @@ extension DetachedSignature {
         }
         if key.algorithm != found.algorithm { throw .refused(path: path, why: "its algorithm is not that of its key") }
         return found
+    }
+
+    /// These signatures with this one in the place of an older one by the same key.
+    func joined(to others: [ManifestSignature]) -> [ManifestSignature] {
+        others.filter { $0.keyID != keyID }
+            + [ManifestSignature(algorithm: algorithm.rawValue, keyID: keyID, signature: signature)]
     }
 
     /// The form that bundles carry, from that or, for ECDSA, from DER.

@@ -14,6 +14,8 @@ public enum SigningError: StableError, Equatable, Sendable {
     case invalid(path: String, why: String)
     /// A key of a PKCS#11 token cannot be used.
     case token(uri: String, why: String)
+    /// A program that signs did not.
+    case signer(command: String, why: String)
     /// Nothing to sign with.
     case noKey
     /// What is to be signed is not the payload of a bundle.
@@ -36,6 +38,7 @@ public enum SigningError: StableError, Equatable, Sendable {
         case .passphrase: "key.passphrase"
         case .invalid: "key.invalid"
         case .token: "key.token"
+        case .signer: "key.signer"
         case .noKey: "key.none"
         case .payload: "signature.payload"
         case .refused: "signature.refused"
@@ -47,7 +50,7 @@ public enum SigningError: StableError, Equatable, Sendable {
     }
     public var category: ErrorCategory {
         switch self {
-        case .exists, .permissions, .passphrase, .invalid, .token, .noKey: .configuration
+        case .exists, .permissions, .passphrase, .invalid, .token, .signer, .noKey: .configuration
         case .payload, .refused: .trust
         case .bundle(_, let error): error.category
         case .trust(let error): error.category
@@ -63,6 +66,7 @@ public enum SigningError: StableError, Equatable, Sendable {
         case .passphrase(let path, let why): "the private key \(path) cannot be opened: \(why)"
         case .invalid(let path, let why): "\(path) is no usable key: \(why)"
         case .token(let uri, let why): "the key \(uri) cannot be used: \(why)"
+        case .signer(let command, let why): "the signer \(command) did not sign: \(why)"
         case .noKey: "no key was given to sign with"
         case .payload(let path, let why): "\(path) is not to be signed: \(why)"
         case .refused(let path, let why): "the signature \(path) is not added: \(why)"
@@ -79,6 +83,7 @@ public enum SigningError: StableError, Equatable, Sendable {
         case .passphrase: "Give the right passphrase"
         case .invalid: "Make a key with kedge keys new, or with openssl genpkey -algorithm ed25519"
         case .token: "Check the URI with p11tool or pkcs11-tool, the PIN in --pin-file and --pkcs11-module"
+        case .signer: "Run it by hand with the file of kedge sign --payload-out as its input"
         case .noKey: "Name at least one key"
         case .payload: "Make the payload with kedge sign BUNDLE --payload-out FILE, of the same version"
         case .refused: "Sign the payload of this bundle with a key that is named by --public-key or --root"

@@ -41,6 +41,12 @@ struct SignCommand: ParsableCommand {
         completion: .file())
     var publicKey: [String] = []
     @Option(
+        help: """
+            Let another program sign: words without quoting, run without a shell. It reads the payload, finds the key's \
+            id in KEDGE_KEY_ID, and prints the signature. Needs one --public-key.
+            """)
+    var signer: String?
+    @Option(
         help: "The trust root whose release keys may have made --add signatures.",
         completion: .file(extensions: ["json"]))
     var root: String?
@@ -54,12 +60,17 @@ struct SignCommand: ParsableCommand {
             try require(bundle != nil, "Missing expected argument '<bundle>'")
             try require(signatureOut == nil, "--signature-out needs --payload.")
         }
-        let ways = [payload != nil || !keys.key.isEmpty, payloadOut != nil, !add.isEmpty].filter { $0 }.count
+        let ways = [payload != nil || !keys.key.isEmpty, payloadOut != nil, !add.isEmpty, signer != nil].filter { $0 }
+            .count
         try require(ways > 0, "Missing expected argument '--key <file>', '--payload-out <file>' or '--add <file>'")
-        try require(ways == 1, "Only one of --key, --payload-out and --add at once.")
+        try require(ways == 1, "Only one of --key, --payload-out, --add and --signer at once.")
         try require(payloadOut == nil || output == nil, "--payload-out does not change the bundle; no --output.")
         try require(
-            add.isEmpty == (publicKey.isEmpty && root == nil), "--add and --public-key or --root go together.")
+            signer == nil || publicKey.count == 1 && root == nil && signer?.contains { $0 != " " } == true,
+            "--signer needs a command and one --public-key.")
+        try require(
+            signer != nil || add.isEmpty == (publicKey.isEmpty && root == nil),
+            "--add and --public-key or --root go together.")
     }
 
     private func require(_ condition: Bool, _ message: String) throws {
@@ -72,7 +83,8 @@ struct SignCommand: ParsableCommand {
         } else if let bundle, let payloadOut {
             try create(payloadOut, SigningPayload(bundle: bundle)) { $0.bytes }
         } else if let bundle {
-            let signers = add.isEmpty ? try sign(bundle) : try attach(to: bundle)
+            let signers =
+                add.isEmpty ? try signer.map { try sign(bundle, by: $0) } ?? sign(bundle) : try attach(to: bundle)
             for signer in signers { StandardStream.output.line("\(output ?? bundle)  signed by \(signer.hex)") }
         }
     }
@@ -81,6 +93,14 @@ struct SignCommand: ParsableCommand {
         let signers = try keys.load()
         try BundleSigner.sign(bundle: bundle, with: signers, output: output)
         return signers.map(\.publicKey.id)
+    }
+
+    private func sign(_ bundle: String, by command: String) throws -> [Digest] {
+        guard let file = publicKey.first,
+            let signer = ExternalSigner(command: command, publicKey: try PublicKey.load(path: file))
+        else { throw SigningError.noKey }
+        try BundleSigner.sign(bundle: bundle, with: signer, output: output)
+        return [signer.publicKey.id]
     }
 
     private func attach(to bundle: String) throws -> [Digest] {
