@@ -69,11 +69,12 @@ public enum CommandRunner {
     private static func work(
         _ device: Device, _ arguments: CommandLineArguments, _ body: (Engine) throws(Failure) -> Void
     ) throws(Failure) {
+        let watch = try StopWatch()
         let lock = try device.lock()
         defer { withExtendedLifetime(lock) {} }
         let printer = arguments.json ? nil : ProgressPrinter(.error, time: device.surroundings.time)
         let engine = try Engine(device.surroundings, observer: printer)
-        let watch = try CancelWatch(engine)
+        try watch.start(engine)
         defer { watch.stop() }
         do throws(Failure) {
             try body(engine)

@@ -1,18 +1,26 @@
 internal import Platform
 internal import UpdateEngine
 
-/// Looks a few times a second whether another process asked to cancel, so that an attempt which waits for the
-/// network hears of it too.
-final class CancelWatch: @unchecked Sendable {
+/// Looks a few times a second whether somebody wants the work of this process to end: a signal stops it, and keeps
+/// the attempt; a request of another process cancels the attempt. Both also reach an attempt that waits for the
+/// network.
+final class StopWatch: @unchecked Sendable {
     private let monitor = Monitor()
+    private let signals: SignalInbox
     private var stopping = false
     private var thread: WorkerThread?
 
     private static let interval: UInt64 = 200_000_000
 
-    init(_ engine: Engine) throws(Failure) {
+    /// Made before any other thread starts, as `SignalInbox` asks for.
+    init() throws(Failure) {
+        do throws(SystemError) { signals = try SignalInbox() } catch { throw Failure(error) }
+    }
+
+    /// Starts to watch for this engine.
+    func start(_ engine: Engine) throws(Failure) {
         do throws(SystemError) {
-            thread = try WorkerThread(name: "kedge-cancel") { self.watch(engine) }
+            thread = try WorkerThread(name: "kedge-stop") { self.watch(engine) }
         } catch {
             throw Failure(error)
         }
@@ -35,6 +43,7 @@ final class CancelWatch: @unchecked Sendable {
                 return stopping
             }
             if stop { return }
+            if signals.stopRequested() { engine.pauseForStop() }
             engine.pollCancelRequest()
         }
     }
