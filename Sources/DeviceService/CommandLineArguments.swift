@@ -7,6 +7,8 @@ struct CommandLineArguments: Equatable {
         case status
         case confirm, rollback, cancel
         case run(once: Bool, agent: Bool)
+        case trustShow
+        case trustUpdate(location: String)
         case help, version
     }
     var command: Command
@@ -56,7 +58,7 @@ struct CommandLineArguments: Equatable {
         _ words: [String], attempt: String?, once: Bool, agent: Bool
     ) throws(ServiceError) -> Command {
         guard let name = words.first else { throw .usage("there is no command") }
-        let takes = name == "install" ? 2 : 1
+        let takes = name == "trust" ? 3 : name == "install" ? 2 : 1
         if words.count > takes { throw .usage("\(words[takes]) is one word too many") }
         if attempt != nil, name != "install" { throw .usage("--attempt belongs to install") }
         if once || agent, name != "run" { throw .usage("--once and --agent belong to run") }
@@ -69,10 +71,17 @@ struct CommandLineArguments: Equatable {
         case "rollback": return .rollback
         case "cancel": return .cancel
         case "run": return .run(once: once, agent: agent)
+        case "trust": return try trust(words)
         case "help": return .help
         case "version": return .version
         default: throw .usage("\(name) is no command")
         }
+    }
+
+    private static func trust(_ words: [String]) throws(ServiceError) -> Command {
+        if words.count == 2, words[1] == "show" { return .trustShow }
+        if words.count == 3, words[1] == "update" { return .trustUpdate(location: words[2]) }
+        throw .usage("trust needs show, or update and a file, directory or URL")
     }
 
     /// `kedged --help`.
@@ -87,6 +96,9 @@ struct CommandLineArguments: Equatable {
           confirm            confirm the release on trial without its health check
           rollback           give up the release on trial, or go back to the former release
           cancel             stop the attempt in work before it is armed
+          trust show         the trust root in force: keys, thresholds, revoked keys, denied releases, floor
+          trust update PLACE take the trust roots that follow: PLACE is a directory or its URL with root.N.json
+                             files, one of these files, or a single .json. Every install looks beside the bundle too
           run                stay: finish a trial, resume an interrupted attempt
                              --once          do what is due and leave
                              --agent stdio   desired documents in, reported patches out, as JSON lines

@@ -2,6 +2,7 @@ internal import BundleFormat
 internal import DeviceTwin
 internal import Platform
 internal import StrictJSON
+internal import Trust
 internal import UpdateEngine
 
 /// kedged's commands. `main` returns the exit status; everything printed goes through here.
@@ -50,6 +51,15 @@ public enum CommandRunner {
         let configuration = try service { () throws(ServiceError) in
             try DeviceConfiguration(path: arguments.configuration)
         }
+        switch arguments.command {
+        case .trustShow:
+            show(try DeviceTrust(configuration).load(), arguments)
+            return 0
+        case .trustUpdate(let location):
+            try updateTrust(from: location, configuration, arguments)
+            return 0
+        default: break
+        }
         let device = try Device(configuration)
         switch arguments.command {
         case .install(let location, let attempt):
@@ -59,9 +69,27 @@ public enum CommandRunner {
         case .cancel: try cancel(device, arguments)
         case .status: try show(try Engine(device.surroundings).status, device, arguments)
         case .run(let once, let agent): return try Daemon(device, once: once, agent: agent).run()
-        case .help, .version: break
+        case .help, .version, .trustShow, .trustUpdate: break
         }
         return 0
+    }
+
+    private static func updateTrust(
+        from location: String, _ configuration: DeviceConfiguration, _ arguments: CommandLineArguments
+    ) throws(Failure) {
+        let (chain, taken) = try DeviceTrust(configuration).update(from: RootPlace(named: location))
+        if arguments.json { return show(chain, arguments) }
+        let version = chain.trust.root.version
+        StandardStream.output.line(
+            taken == 0 ? "trust root \(version): nothing newer" : "trust root \(version), was \(Int(version) - taken)")
+    }
+
+    private static func show(_ chain: TrustChain, _ arguments: CommandLineArguments) {
+        if arguments.json {
+            StandardStream.output.line(TrustText.json(chain).compactText)
+        } else {
+            for line in TrustText.lines(chain) { StandardStream.output.line(line) }
+        }
     }
 
     /// Runs a command of the engine under the lock, with progress on standard error, and the status as JSON at the

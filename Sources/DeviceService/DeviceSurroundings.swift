@@ -116,18 +116,15 @@ struct Device {
         state = DirectoryState(configuration.data)
         let time = SystemTime()
         let random = SystemRandom()
+        let trust = try DeviceTrust(configuration)
         surroundings = EngineSurroundings(
-            identity: configuration.identity, trust: try Self.trust(configuration), boot: try Self.home(configuration),
+            identity: configuration.identity, trust: try trust.load().trust, boot: try Self.home(configuration),
             running: try Self.running(commandLine: configuration.commandLine),
             slots: ConfiguredSlots(configuration.slots),
             sources: ConfiguredSources(configuration.http, time: time, random: random), state: state,
             power: CommandPower(configuration.reboot),
             health: CommandHealth(configuration.health, deadline: configuration.healthDeadline), time: time,
-            random: random, tries: configuration.tries)
-    }
-
-    private static func trust(_ configuration: DeviceConfiguration) throws(Failure) -> TrustStore {
-        do throws(TrustError) { return try TrustStore.load(path: configuration.trust) } catch { throw Failure(error) }
+            random: random, tries: configuration.tries, rotation: trust)
     }
 
     private static func home(_ configuration: DeviceConfiguration) throws(Failure) -> any BootHome {

@@ -68,10 +68,21 @@ extension Engine {
     /// Hashes the running slot set and compares it with the release that the record names.
     func measure() throws(Failure) {
         let running = machine.running
+        try checkStillTrusted(running)
         guard let manifest = machine.record[running].manifest, let head = keptHead(running),
             head.release.digest == manifest
         else { throw Failure(EngineError.wrongImage("the release's head is not kept on this device")) }
         try measure(head, in: running)
+    }
+
+    /// Throws when a newer trust root revoked the keys of the running release or denies it: a trial must not confirm
+    /// such a release. One that is confirmed already runs on, because nothing else may be there to run.
+    private func checkStillTrusted(_ set: SlotSet) throws(Failure) {
+        do throws(Failure) {
+            _ = try verifyKeptHead(set)
+        } catch {
+            if error.code == "trust.revoked-key" || error.code == "trust.denied-release" { throw error }
+        }
     }
 
     private func measure(_ head: BundleHead, in set: SlotSet) throws(Failure) {
@@ -139,6 +150,7 @@ extension Engine {
     private func makePlan() throws(Failure) -> UpdateMachine.Event {
         guard var attempt = machine.attempt else { throw Failure(EngineError.interrupted) }
         try checkCanceled()
+        if let rotation = outside.rotation { trust = rotation.newest(for: attempt.location) }
         let source = try step { () throws(TransferError) in try outside.sources.open(attempt.location) }
         self.source = source
         armCancel(source)
@@ -149,7 +161,7 @@ extension Engine {
         }
         try step { () throws(EngineError) in
             try Admission(
-                identity: outside.identity, record: machine.record, trustFloor: outside.trust.root.floor, now: now()
+                identity: outside.identity, record: machine.record, trustFloor: trust.root.floor, now: now()
             ).check(head.release)
         }
         let resumes =
@@ -175,7 +187,7 @@ extension Engine {
 
     private func fetchHead(_ source: any BundleSource) throws(Failure) -> BundleHead {
         do throws(Failure) {
-            return try BundleHead.fetch(source, trust: outside.trust)
+            return try BundleHead.fetch(source, trust: trust)
         } catch {
             // A canceled transfer is the attempt's cancellation.
             try checkCanceled()

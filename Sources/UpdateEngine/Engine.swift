@@ -13,6 +13,8 @@ public final class Engine: @unchecked Sendable {
     let outside: EngineSurroundings
     var machine: UpdateMachine
     let journal: Journal
+    /// Who may sign releases; an attempt may bring a newer root.
+    var trust: TrustStore
     var state: JournalState
     var observer: (any EngineObserver)?
 
@@ -43,6 +45,7 @@ public final class Engine: @unchecked Sendable {
     /// Reads the boot record and the journal; writes nothing.
     public init(_ outside: EngineSurroundings, observer: (any EngineObserver)? = nil) throws(Failure) {
         self.outside = outside
+        trust = outside.trust
         self.observer = observer
         let record = try step { () throws(BootError) in try outside.boot.load() }
         let journal = try step { () throws(SystemError) in try Journal(outside.state) }
@@ -161,14 +164,13 @@ public final class Engine: @unchecked Sendable {
     /// The kept head of a slot set, verified anew; nil when it is not there or does not verify.
     func keptHead(_ set: SlotSet) -> BundleHead? {
         if let head, set != machine.running, head.release.digest == machine.record[set].manifest { return head }
-        do throws(Failure) {
-            guard let bytes = try step({ () throws(SystemError) in try outside.state.readHead(set) }) else {
-                return nil
-            }
-            return try BundleHead(verifying: bytes, trust: outside.trust)
-        } catch {
-            return nil
-        }
+        do throws(Failure) { return try verifyKeptHead(set) } catch { return nil }
+    }
+
+    /// The same from the disk, with the reason why it does not verify.
+    func verifyKeptHead(_ set: SlotSet) throws(Failure) -> BundleHead? {
+        guard let bytes = try step({ () throws(SystemError) in try outside.state.readHead(set) }) else { return nil }
+        return try BundleHead(verifying: bytes, trust: trust)
     }
 
     /// The end that the boot record proves, for an attempt that the journal does not know to have ended.

@@ -86,11 +86,14 @@ public struct EngineSurroundings: Sendable {
     public let random: any RandomSource
     /// Boots that a new release gets to confirm itself, 1 to 255.
     public let tries: UInt8
+    /// Looks for a newer trust root before each attempt; nil where `trust` never changes.
+    public let rotation: (any TrustRotation)?
 
     public init(
         identity: DeviceIdentity, trust: TrustStore, boot: any BootHome, running: RunningSlot,
         slots: any SlotProvider, sources: any SourceOpener, state: any StateStore, power: any PowerControl,
-        health: any HealthCheck, time: any TimeSource, random: any RandomSource, tries: UInt8
+        health: any HealthCheck, time: any TimeSource, random: any RandomSource, tries: UInt8,
+        rotation: (any TrustRotation)? = nil
     ) {
         self.identity = identity
         self.trust = trust
@@ -104,5 +107,6 @@ public struct EngineSurroundings: Sendable {
         self.time = time
         self.random = random
         self.tries = tries
+        self.rotation = rotation
     }
 }

@@ -22,6 +22,7 @@ internal import Platform
         version: KedgeVersion.text,
         subcommands: [
             KeysCommand.self,
+            TrustCommand.self,
             InitCommand.self,
             BuildCommand.self,
             SignCommand.self,

@@ -13,11 +13,20 @@ struct KedgeUsageTests {
     }
 
     static let helps: [(command: [String], words: [String])] = [
-        ([], ["--version", "keys", "init", "build", "sign", "inspect", "verify", "extract", "Exit status"]),
+        ([], ["--version", "keys", "trust", "init", "build", "sign", "inspect", "verify", "extract", "Exit status"]),
         (["keys"], ["new", "root", "show"]),
         (["keys", "new"], ["--role", "--environment", "--encrypt", "--passphrase-file", "KEDGE_PASSPHRASE"]),
         (["keys", "root"], ["--root", "--release", "--root-threshold", "--release-threshold", "--key", "--output"]),
         (["keys", "show"], ["<file>"]),
+        (
+            ["trust"],
+            [
+                "init", "add-key", "remove-key", "rotate", "revoke", "set-threshold", "deny", "set-floor", "sign",
+                "verify", "show",
+            ]
+        ),
+        (["trust", "rotate"], ["--old", "--new", "--revoke", "--output"]),
+        (["trust", "sign"], ["--key", "--former", "--passphrase-file"]),
         (["init"], ["recipe.toml"]),
         (["build"], ["--output", "--key", "--passphrase-file", "--jobs", "--level", "--json", "SOURCE_DATE_EPOCH"]),
         (["sign"], ["--key", "--output", "--passphrase-file"]),

@@ -12,6 +12,7 @@ struct CommandLineArgumentsTests {
         (["install", "r.kedge", "--attempt", "x-1"], .install(location: "r.kedge", attempt: "x-1")),
         (["--attempt", "x-1", "install", "r.kedge"], .install(location: "r.kedge", attempt: "x-1")),
         (["status"], .status), (["confirm"], .confirm), (["rollback"], .rollback), (["cancel"], .cancel),
+        (["trust", "show"], .trustShow), (["trust", "update", "d"], .trustUpdate(location: "d")),
         (["run"], .run(once: false, agent: false)), (["run", "--once"], .run(once: true, agent: false)),
         (["run", "--agent", "stdio"], .run(once: false, agent: true)),
         (["--once", "run", "--agent", "stdio"], .run(once: true, agent: true)),
@@ -47,6 +48,8 @@ struct CommandLineArgumentsTests {
         (["install", "a", "--attempt"], "needs a value"),
         (["--config"], "needs a value"), (["status", "-c"], "needs a value"),
         (["status", "--once"], "belong to run"), (["install", "a", "--agent", "stdio"], "belong to run"),
+        (["trust"], "trust needs show"), (["trust", "update"], "trust needs show"),
+        (["trust", "show", "x"], "trust needs show"), (["trust", "update", "a", "b"], "b is one word too many"),
         (["run", "--agent"], "needs a value"), (["run", "--agent", "mqtt"], "--agent mqtt is not known"),
         (["status", "--verbose"], "--verbose is not known"), (["status", "-x"], "-x is not known"),
         (["status", "--json=1"], "--json=1 is not known"), (["--"], "-- is not known"),
@@ -64,7 +67,8 @@ struct CommandLineArgumentsTests {
     @Test("The help names every command, option, section and exit status, in lines that fit a terminal")
     func help() {
         for word in [
-            "install", "status", "confirm", "rollback", "cancel", "run", "--attempt", "--once", "--agent stdio",
+            "install", "status", "confirm", "rollback", "cancel", "run", "trust show", "trust update", "--attempt",
+            "--once", "--agent stdio",
             "--config", "--json", "--version", "[device]", "[trust]", "[boot]", "[slot NAME a]", "[health]",
             "[network]", "environment1", "cmdline", "connect-timeout", "stall-rate", "stall-seconds", "retries",
             "back-off-ms",

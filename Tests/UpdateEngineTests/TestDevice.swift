@@ -121,6 +121,7 @@ final class TestDevice: @unchecked Sendable {
     let state = MemoryState()
     var key: SigningKey
     var trust: TrustStore
+    var rotation: (any TrustRotation)?
     var running = SlotSet.a
     var bootID = "boot-1"
     var healthy: String?
@@ -217,7 +218,7 @@ final class TestDevice: @unchecked Sendable {
                 trust: trust,
                 boot: boot, running: RunningSlot(slot: running, bootID: bootID), slots: FileSlots(self),
                 sources: Sources(self), state: state, power: Power(self), health: Health(self), time: FixedTime(self),
-                random: SystemRandom(), tries: 3),
+                random: SystemRandom(), tries: 3, rotation: rotation),
             observer: observer)
     }
 
