@@ -60,8 +60,7 @@ extension Engine {
                 // A renewed URL leads to the same attempt: the manifest is the identity, not the place.
                 return try run(attempt.location == location ? attempt : attempt.moved(to: location))
             }
-            state.latch(AttemptResult(attempt, .canceled, reason: "superseded"))
-            try saveState()
+            try drive(machine.handle(.superseded))
         }
         var fresh = id ?? ""
         if id == nil { fresh = try step { () throws(SystemError) in try outside.random.uuid() } }
@@ -73,7 +72,10 @@ extension Engine {
         try latchDerived()
         try beginWork(attempt.id)
         pause = nil
-        try drive(machine.handle(.requested(attempt)))
+        let effects = machine.handle(.requested(attempt))
+        // Kept and told before the head is fetched, which may take long.
+        try noteProgress()
+        try drive(effects)
     }
 
     /// The spare slot set may be written only while the running one can be selected: after a failed trial that still
@@ -134,11 +136,8 @@ extension Engine {
         var fresh = id ?? ""
         if id == nil { fresh = "rollback-" + (try step { () throws(SystemError) in try outside.random.uuid() }) }
         try latchDerived()
-        if canResume, let attempt = machine.attempt {
-            // Or the next start would go on with it, on top of the release that was asked for instead.
-            state.latch(AttemptResult(attempt, .canceled, reason: "superseded"))
-            try saveState()
-        }
+        // Or the next start would go on with it, on top of the release that was asked for instead.
+        if canResume { try drive(machine.handle(.superseded)) }
         try drive(machine.handle(.rollbackRequested(fresh)))
     }
 
@@ -180,7 +179,8 @@ extension Engine {
         if state.attempt != attempt {
             state.attempt = attempt
             try saveState()
-            notify()
+            // An end is told once, with its result.
+            if !attempt.phase.isTerminal { notify() }
         }
     }
 

@@ -25,6 +25,8 @@ public struct UpdateMachine: Equatable, Sendable {
         case healthy
         case failed(Failure)
         case cancelRequested
+        /// Another attempt takes its place.
+        case superseded
         case rollbackRequested(String)
     }
 
@@ -120,7 +122,8 @@ public struct UpdateMachine: Equatable, Sendable {
         case .measured: return phase == .trial ? [.checkHealth] : []
         case .healthy: return phase == .trial ? [.store(record.confirming())] : []
         case .failed(let failure): return fail(failure)
-        case .cancelRequested: return cancel()
+        case .cancelRequested: return cancel("requested")
+        case .superseded: return cancel("superseded")
         case .rollbackRequested(let attempt): return rollBack(attempt)
         }
     }
@@ -188,10 +191,10 @@ public struct UpdateMachine: Equatable, Sendable {
         }
     }
 
-    private mutating func cancel() -> [Effect] {
+    private mutating func cancel(_ reason: String) -> [Effect] {
         if phase.isBeforeArming {
             phase = .canceled
-            return [.finish(.canceled, nil, reason: "requested")]
+            return [.finish(.canceled, nil, reason: reason)]
         }
         return []
     }

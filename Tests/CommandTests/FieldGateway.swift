@@ -188,11 +188,12 @@ final class FieldGateway {
         SHA256.digest(of: try bytes(place(name, set)))
     }
 
-    /// Whether a slot holds exactly this image, with zeros behind it.
+    /// Whether a slot holds exactly this image, with zeros behind it up to the next MiB.
     func holds(_ name: String, _ set: String, _ image: [UInt8]) throws -> Bool {
         let place = try place(name, set)
-        let zeros = [UInt8](repeating: 0, count: Int(place.size) - image.count)
-        return SHA256.digest(of: try bytes(place)) == SHA256.digest(of: image + zeros)
+        let end = min((image.count + (1 << 20) - 1) / (1 << 20) * (1 << 20), Int(place.size))
+        let zeros = [UInt8](repeating: 0, count: end - image.count)
+        return SHA256.digest(of: try bytes(place, count: end)) == SHA256.digest(of: image + zeros)
     }
 
     /// Digests of everything that an update may change: disk with all slots and the U-Boot environment, flash, boot

@@ -83,6 +83,7 @@ struct UpdateMachineTests {
         (planned(), [.planned]), (.alreadyRunning(attempt()), [.planned]), (.transferred, [.fetching]),
         (.readBack, [.written]), (.measured, [.trial]), (.healthy, [.trial]),
         (.cancelRequested, [.planned, .fetching, .written, .verified]),
+        (.superseded, [.planned, .fetching, .written, .verified]),
     ]
 
     @Test("An event that does not follow from the phase changes nothing", arguments: following)

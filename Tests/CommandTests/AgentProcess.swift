@@ -1,0 +1,100 @@
+import Foundation
+import Platform
+import StrictJSON
+import Testing
+
+/// `kedged run --agent stdio` with a test in the agent's place.
+final class AgentProcess {
+    let process = Process()
+    private let directory: CommandDirectory
+    private let input = Pipe()
+    private var isOpen = true
+
+    init(_ gateway: FieldGateway, _ more: [String] = []) throws {
+        directory = try CommandDirectory()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments =
+            ["--default-signal", gateway.kedged.path, "--config", gateway.configuration, "run", "--agent", "stdio"]
+            + more
+        process.environment = ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"]
+        process.standardInput = input
+        for name in ["output", "errors"] { try FileSystem.replace(directory(name), with: []) }
+        process.standardOutput = try FileHandle(forWritingTo: URL(filePath: directory("output")))
+        process.standardError = try FileHandle(forWritingTo: URL(filePath: directory("errors")))
+        try process.run()
+    }
+
+    deinit {
+        if process.isRunning {
+            kill(process.processIdentifier, SIGKILL)
+            process.waitUntilExit()
+        }
+    }
+
+    /// Writes one line to its input.
+    func say(_ line: String) throws { try input.fileHandleForWriting.write(contentsOf: Data((line + "\n").utf8)) }
+
+    /// A desired document for an attempt.
+    func desire(_ attempt: String, _ url: String = "", action: String = "install", version: Int? = nil) throws {
+        var members: [(String, JSONValue)] = [("attempt", .string(attempt)), ("action", .string(action))]
+        if !url.isEmpty { members.append(("url", .string(url))) }
+        var document: [(String, JSONValue)] = [("ota", .members(members))]
+        if let version { document.append(("$version", .integer(Int64(version)))) }
+        try say(JSONValue.members(document).compactText)
+    }
+
+    /// Closes its input.
+    func endInput() {
+        if isOpen { try? input.fileHandleForWriting.close() }
+        isOpen = false
+    }
+
+    /// Every whole line so far; each must be one JSON object with an `ota` section.
+    func reports() throws -> [JSONValue] {
+        let text = String(decoding: try directory.bytes("output"), as: UTF8.self)
+        let whole = text.hasSuffix("\n") ? text[...] : text[..<(text.lastIndex(of: "\n") ?? text.startIndex)]
+        return try whole.split(separator: "\n").map { line in
+            let value = try JSONValue.parse(String(line), limit: 1 << 20)
+            return try #require(value["ota"], "\(line)")
+        }
+    }
+
+    func errors() throws -> String { String(decoding: try directory.bytes("errors"), as: UTF8.self) }
+
+    /// Phases in the order of the reports, each once.
+    func phases() throws -> [String] {
+        var phases: [String] = []
+        for case let phase? in try reports().map({ $0["phase"]?.text }) where phases.last != phase {
+            phases.append(phase)
+        }
+        return phases
+    }
+
+    /// Waits for a report that fits, at most a minute.
+    @discardableResult
+    func expect(_ what: String, _ fits: (JSONValue) -> Bool) throws -> JSONValue {
+        for _ in 0..<6000 {
+            let all = try reports()
+            if let found = all.last(where: fits) { return found }
+            if !process.isRunning { break }
+            SystemTime().sleep(nanoseconds: 10_000_000)
+        }
+        let all = try reports()
+        let said = try errors()
+        let found = all.last(where: fits)
+        return try #require(found, "no \(what) in \(all.map(\.compactText)); \(said)")
+    }
+
+    @discardableResult
+    func expect(phase: String, of attempt: String? = nil) throws -> JSONValue {
+        try expect("phase \(phase)") {
+            $0["phase"]?.text == phase && (attempt == nil || $0["attempt"]?.text == attempt)
+        }
+    }
+
+    /// Waits for its end; the exit status, or -1 after a signal.
+    func end() -> Int32 {
+        process.waitUntilExit()
+        return process.terminationReason == .exit ? process.terminationStatus : -1
+    }
+}
