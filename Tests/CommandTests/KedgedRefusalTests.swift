@@ -175,7 +175,7 @@ struct KedgedRefusalTests {
         #expect(try gateway.everything() == before)
         #expect(outcome.output.isEmpty)
         if refusal.code != "config.data" {
-            #expect(Set(try gateway.data()).isSubset(of: ["journal", "lock"]))
+            #expect(Set(try gateway.data()).isSubset(of: ["journal", "lock", "trust.lock"]))
         }
     }
 
@@ -222,7 +222,7 @@ struct KedgedRefusalTests {
         let before = try gateway.everything()
         try gateway.kedged(["install", server.url(path)]).expectFailure(code, 7)
         #expect(try gateway.everything() == before)
-        #expect(Set(try gateway.data()).isSubset(of: ["journal", "lock"]))
+        #expect(Set(try gateway.data()).isSubset(of: ["journal", "lock", "trust.lock"]))
     }
 
     @Test("A connection that is refused is told by name, and the attempt waits for the network")
@@ -232,7 +232,7 @@ struct KedgedRefusalTests {
         let address = "http://127.0.0.1:\(try Loopback.freePort())/r.kedge"
         try gateway.kedged(["install", address]).expectFailure("transfer.unreachable", 7)
         #expect(try gateway.everything() == before)
-        #expect(Set(try gateway.data()).isSubset(of: ["journal", "lock"]))
+        #expect(Set(try gateway.data()).isSubset(of: ["journal", "lock", "trust.lock"]))
         #expect(try gateway.status()["phase"]?.text == "planned")
         #expect(try gateway.status()["result"] == JSONValue.null)
     }
@@ -254,7 +254,7 @@ struct KedgedRefusalTests {
         try gateway.kedged(["install", bundle]).expectFailure("slot.in-use", 6)
         #expect(try gateway.record() == before)
         #expect(try gateway.digest("rootfs", "b") == content)
-        #expect(Set(try gateway.data()).isSubset(of: ["journal", "lock"]))
+        #expect(Set(try gateway.data()).isSubset(of: ["journal", "lock", "trust.lock"]))
         try #require(ChildProcess.run(["umount", target], milliseconds: 60_000).succeeded)
         try gateway.works("install", bundle)
     }
@@ -272,7 +272,7 @@ struct KedgedRefusalTests {
         let before = try gateway.everything()
         try gateway.kedged(["install", bundle]).expectFailure("slot.no-space", 6)
         #expect(try gateway.everything() == before)
-        #expect(Set(try gateway.data()).isSubset(of: ["journal", "lock"]))
+        #expect(Set(try gateway.data()).isSubset(of: ["journal", "lock", "trust.lock"]))
     }
 
     static let usage: [[String]] = [
