@@ -116,7 +116,7 @@ struct KedgedAgentTests {
         let gateway = try FieldGateway()
         let image = FieldGateway.image(megabytes: 9)
         let bundle = try gateway.build(FieldGateway.Release(images: [("rootfs", image)]))
-        let server = try BundleServer(serving: gateway.directory.path, rate: 3 << 20)
+        let server = try BundleServer(serving: gateway.directory.path, rate: 2 << 20)
         let first = try AgentProcess(gateway)
         try first.desire("x-1", server.url(bundle))
         try first.expect(phase: "fetching")

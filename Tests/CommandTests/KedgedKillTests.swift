@@ -188,10 +188,11 @@ struct KedgedKillTests {
         let image = FieldGateway.image(megabytes: 8)
         let bundle = try gateway.build(FieldGateway.Release(images: [("rootfs", image)]))
         let slow = try BundleServer(serving: gateway.directory.path, rate: 2 << 20)
+        let slotB = try gateway.place("rootfs", "b")
         let stopped = try gateway.kedged(["install", slow.url(bundle)]) { process, errors in
-            // Half a second into the download, a window or two are there.
+            // As soon as the first window is in the slot.
             if !errors.contains("fetching:") { return false }
-            SystemTime().sleep(nanoseconds: 500_000_000)
+            if try gateway.bytes(slotB, count: 4096) != Array(image.prefix(4096)) { return false }
             Foundation.kill(process.processIdentifier, signal)
             return true
         }
