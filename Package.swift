@@ -40,6 +40,8 @@ func deviceTarget(_ name: String, _ dependencies: [Target.Dependency]) -> Target
 // From the ground up; a target may depend only on those above it.
 var targets: [Target] = [
     .target(name: "CDevice"),
+    // Loads tpm2-tss at run time; needs nothing of it to link.
+    .target(name: "CTPM", linkerSettings: [.linkedLibrary("dl")]),
     .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
@@ -53,15 +55,18 @@ var targets: [Target] = [
     deviceTarget("Transfer", ["BundleFormat", "Platform", "CCurl"]),
     deviceTarget("Slots", ["BundleFormat", "Payload", "Platform", "StrictJSON"]),
     deviceTarget("BootControl", ["BundleFormat", "Platform"]),
+    deviceTarget("Floors", ["BundleFormat", "CTPM", "Platform"]),
     deviceTarget(
         "UpdateEngine",
-        ["BootControl", "BundleFormat", "Payload", "Platform", "Slots", "StrictJSON", "Transfer", "Trust"]),
-    deviceTarget("DeviceTwin", ["BundleFormat", "Platform", "StrictJSON", "UpdateEngine"]),
+        [
+            "BootControl", "BundleFormat", "Floors", "Payload", "Platform", "Slots", "StrictJSON", "Transfer", "Trust",
+        ]),
+    deviceTarget("DeviceTwin", ["BundleFormat", "Floors", "Platform", "StrictJSON", "UpdateEngine"]),
     deviceTarget(
         "DeviceService",
         [
-            "BootControl", "BundleFormat", "DeviceTwin", "Payload", "Platform", "Slots", "StrictJSON", "Transfer",
-            "Trust", "UpdateEngine",
+            "BootControl", "BundleFormat", "DeviceTwin", "Floors", "Payload", "Platform", "Slots", "StrictJSON",
+            "Transfer", "Trust", "UpdateEngine",
         ]),
     .executableTarget(name: "kedged", dependencies: ["DeviceService", "Platform"], swiftSettings: device),
 ]
@@ -123,15 +128,16 @@ if !embedded {
         testTarget("Transfer", exclude: ["hostile-server.py"]),
         testTarget("Slots", ["Payload"]),
         testTarget("BootControl"),
-        testTarget("DeviceTwin", ["BootControl", "UpdateEngine"]),
-        testTarget("DeviceService", ["BootControl", "Slots", "Transfer", "UpdateEngine"]),
+        testTarget("Floors"),
+        testTarget("DeviceTwin", ["BootControl", "Floors", "UpdateEngine"]),
+        testTarget("DeviceService", ["BootControl", "Floors", "Slots", "Transfer", "UpdateEngine"]),
     ]
 }
 if !deviceOnly {
     targets += [
         // The engine is tested with bundles that the packager builds and signs.
         testTarget(
-            "UpdateEngine", ["BootControl", "Packaging", "Payload", "Signing", "Slots", "Transfer", "Trust"]),
+            "UpdateEngine", ["BootControl", "Floors", "Packaging", "Payload", "Signing", "Slots", "Transfer", "Trust"]),
         testTarget("Signing", ["Trust"]),
         testTarget("Packaging", ["Signing", "Trust"]),
         testTarget("FactoryImage", ["BootControl", "Packaging", "Signing", "Slots", "Trust"]),

@@ -62,4 +62,7 @@ public enum KedgeVersion {
     public static let text = "0.1.0"
     /// For comparison.
     public static let current = DottedVersion(parts: [0, 1, 0])
+    /// When this version was made, seconds since 1970 (1 November 2026): the time is not before that. It is written
+    /// here and raised with the version, so that the same source gives the same program.
+    public static let made: Int64 = 1_793_491_200
 }

@@ -9,6 +9,8 @@ struct CommandLineArguments: Equatable {
         case run(once: Bool, agent: Bool)
         case trustShow
         case trustUpdate(location: String)
+        case floorShow
+        case floorInit(ownerPassword: String?)
         case help, version
     }
     var command: Command
@@ -19,6 +21,7 @@ struct CommandLineArguments: Equatable {
     init(_ words: [String]) throws(ServiceError) {
         var plain: [String] = []
         var attempt: String?
+        var owner: String?
         var once = false
         var agent = false
         var asked: Command?
@@ -33,6 +36,7 @@ struct CommandLineArguments: Equatable {
             switch words[index] {
             case "--config", "-c": configuration = try value("--config")
             case "--attempt": attempt = try value("--attempt")
+            case "--owner-password-file": owner = try value("--owner-password-file")
             case "--json": json = true
             case "--once": once = true
             case "--agent":
@@ -51,16 +55,19 @@ struct CommandLineArguments: Equatable {
             command = asked
             return
         }
-        command = try Self.command(plain, attempt: attempt, once: once, agent: agent)
+        command = try Self.command(plain, attempt: attempt, owner: owner, once: once, agent: agent)
     }
 
     private static func command(
-        _ words: [String], attempt: String?, once: Bool, agent: Bool
+        _ words: [String], attempt: String?, owner: String?, once: Bool, agent: Bool
     ) throws(ServiceError) -> Command {
         guard let name = words.first else { throw .usage("there is no command") }
-        let takes = name == "trust" ? 3 : name == "install" ? 2 : 1
+        let takes = name == "trust" ? 3 : name == "install" || name == "floor" ? 2 : 1
         if words.count > takes { throw .usage("\(words[takes]) is one word too many") }
         if attempt != nil, name != "install" { throw .usage("--attempt belongs to install") }
+        if owner != nil, words != ["floor", "init"] {
+            throw .usage("--owner-password-file belongs to floor init")
+        }
         if once || agent, name != "run" { throw .usage("--once and --agent belong to run") }
         switch name {
         case "install":
@@ -72,6 +79,10 @@ struct CommandLineArguments: Equatable {
         case "cancel": return .cancel
         case "run": return .run(once: once, agent: agent)
         case "trust": return try trust(words)
+        case "floor":
+            if words == ["floor", "show"] { return .floorShow }
+            if words == ["floor", "init"] { return .floorInit(ownerPassword: owner) }
+            throw .usage("floor needs show or init")
         case "help": return .help
         case "version": return .version
         default: throw .usage("\(name) is no command")
@@ -99,6 +110,9 @@ struct CommandLineArguments: Equatable {
           trust show         the trust root in force: keys, thresholds, revoked keys, denied releases, floor
           trust update PLACE take the trust roots that follow: PLACE is a directory or its URL with root.N.json
                              files, one of these files, or a single .json. Every install looks beside the bundle too
+          floor show         the lowest security version that this device accepts, and who says so
+          floor init         define the TPM's counter for it, once, in the factory (--owner-password-file FILE, if
+                             the TPM's owner has a password)
           run                stay: finish a trial, resume an interrupted attempt
                              --once          do what is due and leave
                              --agent stdio   desired documents in, reported patches out, as JSON lines
@@ -115,6 +129,8 @@ struct CommandLineArguments: Equatable {
         DEVICE.INI
           [device]   id, vendor, class, hardware (number), data (directory; /var/lib/kedge)
           [trust]    root (root.json; /etc/kedge/root.json)
+          [floor]    store = record | file | tpm: keep the floor in the boot record alone (default), in two files of
+                     the data directory too, or in a TPM's counter too: tcti (device:/dev/tpmrm0), index (0x0184b347)
           [boot]     backend = simulated | uboot; record (simulated); environment1, environment2 = PATH OFFSET SIZE
                      (uboot); cmdline (/proc/cmdline); tries (3); reboot (/sbin/reboot; or none)
           [slot NAME a] and [slot NAME b]

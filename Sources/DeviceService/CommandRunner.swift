@@ -58,6 +58,9 @@ public enum CommandRunner {
         case .trustUpdate(let location):
             try updateTrust(from: location, configuration, arguments)
             return 0
+        case .floorInit(let password):
+            try FloorCommand.initialize(configuration.floor, ownerPassword: password)
+            return 0
         default: break
         }
         let device = try Device(configuration)
@@ -67,9 +70,10 @@ public enum CommandRunner {
         case .confirm: try work(device, arguments) { (engine) throws(Failure) in try engine.confirm() }
         case .rollback: try work(device, arguments) { (engine) throws(Failure) in try engine.rollBack() }
         case .cancel: try cancel(device, arguments)
+        case .floorShow: FloorCommand.show(try Engine(device.surroundings).status, json: arguments.json)
         case .status: try show(try Engine(device.surroundings).status, device, arguments)
         case .run(let once, let agent): return try Daemon(device, once: once, agent: agent).run()
-        case .help, .version, .trustShow, .trustUpdate: break
+        case .help, .version, .trustShow, .trustUpdate, .floorInit: break
         }
         return 0
     }

@@ -1,5 +1,6 @@
 internal import BootControl
 internal import BundleFormat
+internal import Floors
 internal import Platform
 internal import Slots
 internal import Transfer
@@ -29,10 +30,11 @@ struct DeviceConfiguration: Sendable {
     /// Seconds; the shorter of this and the release's own deadline counts. Nil: only the release's.
     var healthDeadline: UInt32?
     var http: HTTPOptions
+    var floor: FloorPlace
 
     /// Where it is by default.
     static let defaultPath = "/etc/kedge/device.ini"
-    private static let sections = ["device", "trust", "boot", "health", "network"]
+    private static let sections = ["device", "trust", "floor", "boot", "health", "network"]
 
     /// Reads and checks the file. Paths are not looked at yet.
     init(path: String) throws(ServiceError) {
@@ -56,6 +58,7 @@ struct DeviceConfiguration: Sendable {
         let deadline = try reader.number("health", "deadline", 0...86400, default: 0)
         healthDeadline = deadline == 0 ? nil : UInt32(deadline)
         http = try Self.network(&reader)
+        floor = try FloorPlace(&reader)
         slots = try Self.slots(&reader)
         try reader.finish(known: Self.sections)
     }

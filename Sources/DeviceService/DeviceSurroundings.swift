@@ -1,5 +1,6 @@
 internal import BootControl
 internal import BundleFormat
+internal import Floors
 internal import Platform
 internal import Slots
 internal import Transfer
@@ -124,7 +125,8 @@ struct Device {
             sources: ConfiguredSources(configuration.http, time: time, random: random), state: state,
             power: CommandPower(configuration.reboot),
             health: CommandHealth(configuration.health, deadline: configuration.healthDeadline), time: time,
-            random: random, tries: configuration.tries, rotation: trust)
+            random: random, tries: configuration.tries, rotation: trust,
+            floor: configuration.floor.store(data: configuration.data), built: KedgeVersion.made)
     }
 
     private static func home(_ configuration: DeviceConfiguration) throws(Failure) -> any BootHome {

@@ -33,7 +33,15 @@ enum StatusText {
                 lines.append("          \(failure.remedy)")
             }
         }
-        lines.append("floor     security version \(status.record.floor), sequence \(status.record.acceptedSequence)")
+        lines.append("floor     security version \(status.floor), sequence \(status.record.acceptedSequence)")
+        if let failure = status.floors.failure {
+            lines.append("          \(failure.code): \(failure.context)")
+            lines.append("          \(failure.remedy)")
+        }
+        if status.time.clock != .good {
+            let why = status.time.clock == .behind ? "stands before what is known of the time" : "is not believed"
+            lines.append("clock     \(why); it is at least \(status.time.lowerBound) (seconds since 1970)")
+        }
         return lines
     }
 

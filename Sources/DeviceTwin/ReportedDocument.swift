@@ -21,8 +21,10 @@ public enum ReportedDocument {
             ("result", status.result.map { result($0) } ?? .null),
             ("running", slot(status, status.running, isRunning: true)),
             ("spare", slot(status, status.running.other, isRunning: false)),
-            ("floor", .integer(Int64(status.record.floor))),
+            ("floor", .integer(Int64(status.floor))),
+            ("floorStore", ReportedFloor.store(status.floors)),
             ("acceptedSequence", .integer(Int64(clamping: status.record.acceptedSequence))),
+            ("clock", clock(status.time)),
             ("updater", .string(KedgeVersion.text)),
         ])
     }
@@ -33,6 +35,12 @@ public enum ReportedDocument {
     /// A desired document that was refused.
     public static func refusal(_ error: Failure) -> JSONValue {
         .members([("ota", .members([("refused", failure(error))]))])
+    }
+
+    /// Nothing while the clock is good, or every report would differ.
+    private static func clock(_ time: TimeStatus) -> JSONValue {
+        if time.clock == .good { return .null }
+        return .members([("state", .string(time.clock.rawValue)), ("lowerBound", .integer(time.lowerBound))])
     }
 
     private static func release(_ status: EngineStatus) -> JSONValue {

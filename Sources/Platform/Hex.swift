@@ -18,6 +18,11 @@ public enum Hex {
         return String(decoding: out, as: UTF8.self)
     }
 
+    /// `0x` and eight digits, as handles and codes are written.
+    public static func number(_ value: UInt32) -> String {
+        "0x" + encode((0..<4).map { UInt8(truncatingIfNeeded: value >> UInt32(24 - 8 * $0)) })
+    }
+
     /// The bytes, or nil when the text is not an even number of lower-case digits: one value has one spelling.
     public static func decode(_ text: String) -> [UInt8]? {
         let digits = Array(text.utf8)

@@ -1,15 +1,22 @@
 internal import BootControl
 internal import BundleFormat
+internal import Platform
 internal import Trust
 
 /// Whether a verified release may be installed on this device: product, updater, replay, floor and time.
 struct Admission {
     let identity: DeviceIdentity
     let record: BootRecord
-    /// The trust root's own floor.
-    let trustFloor: UInt32
+    /// The slot set that runs.
+    let running: SlotSet
+    let floors: FloorStatus
+    let sequence: SequenceRule
     /// Now, at least (seconds since 1970).
     let now: Int64
+    /// What the machine's clock is worth.
+    let clock: ClockState
+    /// The attempt was admitted before, and goes on.
+    let resumes: Bool
 
     /// Throws the first reason against it. Reads nothing and writes nothing.
     func check(_ release: VerifiedManifest) throws(EngineError) {
@@ -18,17 +25,44 @@ struct Admission {
         if KedgeVersion.current < manifest.minimumUpdater {
             throw .updaterTooOld(needed: manifest.minimumUpdater.description)
         }
-        // Equal is allowed: the same release may repair a spare slot or come back after a rollback.
-        if manifest.sequence < record.acceptedSequence {
-            throw .older(sequence: manifest.sequence, accepted: record.acceptedSequence)
+        try checkSequence(release)
+        try checkFloor(manifest.securityVersion)
+        try checkTime(release)
+    }
+
+    /// Equal is allowed: the same release may come back after a rollback. What runs is no replay, whatever ran since.
+    private func checkSequence(_ release: VerifiedManifest) throws(EngineError) {
+        let offered = release.manifest.sequence
+        if isRunning(release) { return }
+        if offered < sequence.accepted { throw .older(sequence: offered, accepted: sequence.accepted) }
+        if sequence.isJump(offered) { throw .sequenceJump(sequence: offered, accepted: sequence.accepted) }
+    }
+
+    /// With a store that does not answer, nothing older than what runs may come in; what is as new still may, or a
+    /// worn-out TPM would keep the device from every repair.
+    private func checkFloor(_ version: UInt32) throws(EngineError) {
+        let floor = floors.effective(record.floor)
+        if version < floor { throw .belowFloor(securityVersion: version, floor: floor) }
+        let present = record[running].securityVersion
+        if floors.isUnknown, version < present {
+            throw .floorUnknown(securityVersion: version, running: present, why: floors.failure?.context ?? "")
         }
-        let floor = max(record.floor, trustFloor)
-        if manifest.securityVersion < floor {
-            throw .belowFloor(securityVersion: manifest.securityVersion, floor: floor)
-        }
-        if let expires = manifest.expires, now > expires { throw .expired(at: expires) }
-        // A clock that stands before the release was built is wrong, and proves nothing about notBefore.
-        if let notBefore = manifest.notBefore, now >= manifest.created, now < notBefore { throw .notYet(at: notBefore) }
+    }
+
+    /// Expiry keeps old releases from devices that do not have them. It never stands against a repair: what runs, what
+    /// waits confirmed in the spare set, and an attempt that was begun in time.
+    private func checkTime(_ release: VerifiedManifest) throws(EngineError) {
+        let manifest = release.manifest
+        let spare = record[running.other]
+        let repairs =
+            resumes || isRunning(release) || spare.state == .good && spare.manifest == release.digest
+        if let expires = manifest.expires, now > expires, !repairs { throw .expired(at: expires) }
+        // Only a clock that works can say that a time has not come: all else says only that another one has passed.
+        if let notBefore = manifest.notBefore, clock == .good, now < notBefore { throw .notYet(at: notBefore) }
+    }
+
+    private func isRunning(_ release: VerifiedManifest) -> Bool {
+        record[running].state == .good && record[running].manifest == release.digest
     }
 
     private func checkProduct(_ product: Product) throws(EngineError) {

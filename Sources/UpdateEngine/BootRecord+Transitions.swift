@@ -3,11 +3,14 @@ public import BundleFormat
 
 /// The steps of the write protocol as values: each is exactly one write of the record.
 extension BootRecord {
-    /// Step 1: `running` stays selected, the other set is being written and cannot be started.
+    /// Step 1: `running` stays selected, the other set is being written and cannot be started. `resetSequence` replaces
+    /// the accepted sequence: only a trust root that disowns the release which reached it may do that.
     public func beginning(
-        attempt: String, running: SlotSet, manifest: Digest, sequence: UInt64, securityVersion: UInt32
+        attempt: String, running: SlotSet, manifest: Digest, sequence: UInt64, securityVersion: UInt32,
+        resetSequence: UInt64? = nil
     ) -> BootRecord {
         var next = self
+        if let resetSequence { next.acceptedSequence = resetSequence }
         next.active = running
         next.phase = .writing
         next.triesLeft = 0
@@ -19,7 +22,8 @@ extension BootRecord {
         return next
     }
 
-    /// Step 4: slot and try counter together. Only from `.writing`.
+    /// Step 4: slot and try counter together. Only from `.writing`. A release below the floor got here by an override,
+    /// and takes the floor down with it in the same write: at no instant is the floor above a selectable slot.
     public func arming(tries: UInt8) -> BootRecord {
         precondition(phase == .writing && tries > 0)
         var next = self
@@ -27,6 +31,7 @@ extension BootRecord {
         next.phase = .trial
         next.triesLeft = tries
         next[next.active].state = .trial
+        next.floor = min(floor, next[next.active].securityVersion)
         return next
     }
 

@@ -8,6 +8,11 @@ extension Engine {
     public func recover() throws(Failure) {
         try settleRecord()
         try latchDerived()
+        raiseFloor(repairs: false)
+        if state.sequenceRoot == 0 {
+            noteSequenceRoot()
+            try saveState()
+        }
         try drive(machine.dueAtStart(currentBoot: outside.running.bootID ?? ""))
         notify()
     }
@@ -186,7 +191,8 @@ extension Engine {
 
     /// Writes the journal.
     func saveState() throws(Failure) {
-        state.timeFloor = now()
+        clock.learn(now())
+        state.timeFloor = clock.bound
         try journal.save(state)
     }
 }

@@ -52,6 +52,7 @@ extension Engine {
             machine.note(attempt)
             try noteProgress()
         }
+        if record.phase == .trial, machine.phase == .verified { try lowerFloor(for: record) }
         do throws(BootError) {
             return .stored(try outside.boot.store(record))
         } catch {
@@ -126,6 +127,11 @@ extension Engine {
         state.latch(
             AttemptResult(attempt, phase, failure: failure ?? Self.failure(of: machine.record, phase), reason: reason))
         if state.attempt?.id == attempt.id { state.attempt?.phase = phase }
+        // The record is confirmed already: what it says is what the store may rise to.
+        if phase == .confirmed, machine.record.phase == .confirmed {
+            noteSequenceRoot()
+            raiseFloor(repairs: true)
+        }
         try saveState()
         try step { () throws(SystemError) in try outside.state.setCancelRequest(false) }
         notify()
@@ -150,7 +156,7 @@ extension Engine {
     private func makePlan() throws(Failure) -> UpdateMachine.Event {
         guard var attempt = machine.attempt else { throw Failure(EngineError.interrupted) }
         try checkCanceled()
-        if let rotation = outside.rotation { trust = rotation.newest(for: attempt.location) }
+        if let rotation = outside.rotation { take(rotation.newest(for: attempt.location)) }
         let source = try step { () throws(TransferError) in try outside.sources.open(attempt.location) }
         self.source = source
         armCancel(source)
@@ -159,14 +165,20 @@ extension Engine {
         if let wanted = attempt.wanted, wanted != head.release.digest {
             throw Failure(EngineError.otherManifest(wanted: wanted, found: head.release.digest))
         }
-        try step { () throws(EngineError) in
-            try Admission(
-                identity: outside.identity, record: machine.record, trustFloor: trust.root.floor, now: now()
-            ).check(head.release)
-        }
+        // Whoever signed it lived then; whether it may be installed is another question.
+        clock.learn(manifest.created)
         let resumes =
             attempt.manifest == head.release.digest && machine.record.phase == .writing
             && machine.record.attempt == attempt.id
+        let sequence = sequenceRule()
+        try step { () throws(EngineError) in
+            try Admission(
+                identity: outside.identity, record: machine.record, running: machine.running, floors: floors,
+                sequence: sequence, now: now(), clock: clock.judge(outside.time.realSeconds()), resumes: resumes
+            ).check(head.release)
+        }
+        // Its time has come, or it would not have been admitted.
+        if let notBefore = manifest.notBefore { clock.learn(notBefore) }
         if !resumes { attempt.progress = [] }
         attempt.manifest = head.release.digest
         attempt.releaseID = manifest.releaseID
@@ -174,7 +186,6 @@ extension Engine {
         attempt.target = machine.running.other.letter
         attempt.imageBytes = manifest.imageBytes
         attempt.counters.fetched += source.bytesReceived
-        state.timeFloor = max(state.timeFloor, manifest.created)
         self.head = head
         if machine.record[machine.running].manifest == head.release.digest, machine.record.active == machine.running {
             if runningHolds(head) { return .alreadyRunning(attempt) }
@@ -182,7 +193,16 @@ extension Engine {
         try planSlots(head, &attempt, resumes: resumes)
         machine.note(attempt)
         try keep(head)
-        return .planned(attempt, sequence: manifest.sequence, securityVersion: manifest.securityVersion)
+        return .planned(
+            attempt, sequence: manifest.sequence, securityVersion: manifest.securityVersion,
+            resetSequence: sequence.isReset ? sequence.accepted : nil)
+    }
+
+    /// A newer trust root holds from now on.
+    private func take(_ newer: TrustStore) {
+        trust = newer
+        clock.vouch(newer.root.created)
+        floors.root = newer.root.floor
     }
 
     private func fetchHead(_ source: any BundleSource) throws(Failure) -> BundleHead {

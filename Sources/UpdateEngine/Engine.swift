@@ -1,5 +1,6 @@
 internal import BootControl
 internal import BundleFormat
+internal import Floors
 public import Platform
 internal import Slots
 internal import Transfer
@@ -29,6 +30,8 @@ public final class Engine: @unchecked Sendable {
     var handledBytes: UInt64 = 0
     var pause: Failure?
     var rebooting = false
+    var clock: LowerBoundClock
+    var floors = FloorStatus()
     /// A write of the boot record failed, and reading it again too: nobody knows which record is on the medium.
     var recordUnknown = false
     private let monitor = Monitor()
@@ -53,6 +56,14 @@ public final class Engine: @unchecked Sendable {
         self.journal = journal
         self.state = state
         machine = Self.machine(record, state, outside)
+        clock = LowerBoundClock(
+            anchor: max(outside.built, outside.trust.root.created), kept: state.timeFloor)
+        floors.root = outside.trust.root.floor
+        floors.store = outside.floor?.kind
+        readFloor()
+        for set in SlotSet.allCases {
+            if let head = keptHead(set) { clock.learn(head.release.manifest.created) }
+        }
     }
 
     private static func machine(
@@ -86,6 +97,8 @@ public final class Engine: @unchecked Sendable {
         status.plan = plan
         status.pause = pause
         status.results = state.results
+        status.floors = floors
+        status.time = TimeStatus(lowerBound: now(), clock: clock.judge(outside.time.realSeconds()))
         if let derived = derivedResult(), status.results.last(where: { $0.attempt == derived.attempt }) == nil {
             status.results.append(derived)
         }
@@ -150,8 +163,8 @@ public final class Engine: @unchecked Sendable {
     /// Tells the observer.
     func notify() { observer?.engineChanged(status) }
 
-    /// A lower bound of the time, seconds since 1970: the clock may be wrong, but never earlier than this.
-    func now() -> Int64 { max(outside.time.realSeconds(), state.timeFloor) }
+    /// A lower bound of the time, seconds since 1970: the clock may be wrong, but it is never earlier than this.
+    func now() -> Int64 { clock.now(outside.time.realSeconds()) }
 
     private func releaseName(_ set: SlotSet) -> ReleaseName? {
         guard let manifest = machine.record[set].manifest, let head = keptHead(set),

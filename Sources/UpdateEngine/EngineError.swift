@@ -19,6 +19,9 @@ public enum EngineError: StableError, Equatable, Sendable {
     case wrongHardware(device: UInt32, lowest: UInt32, highest: UInt32)
     case older(sequence: UInt64, accepted: UInt64)
     case belowFloor(securityVersion: UInt32, floor: UInt32)
+    case sequenceJump(sequence: UInt64, accepted: UInt64)
+    /// The floor's store does not answer, and the release is older than what runs.
+    case floorUnknown(securityVersion: UInt32, running: UInt32, why: String)
     case updaterTooOld(needed: String)
     case expired(at: Int64)
     case notYet(at: Int64)
@@ -47,6 +50,8 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .wrongHardware: "policy.wrong-hardware"
         case .older: "policy.older"
         case .belowFloor: "policy.below-floor"
+        case .sequenceJump: "policy.sequence-jump"
+        case .floorUnknown: "policy.floor-unknown"
         case .updaterTooOld: "policy.updater-too-old"
         case .expired: "policy.expired"
         case .notYet: "policy.not-yet"
@@ -71,7 +76,8 @@ public enum EngineError: StableError, Equatable, Sendable {
             .state
         case .canceled: .canceled
         case .badAttemptID: .usage
-        case .otherManifest, .wrongProduct, .wrongHardware, .older, .belowFloor, .updaterTooOld, .expired, .notYet:
+        case .otherManifest, .wrongProduct, .wrongHardware, .older, .belowFloor, .sequenceJump, .floorUnknown,
+            .updaterTooOld, .expired, .notYet:
             .policy
         case .healthFailed, .wrongImage, .bootFailed: .health
         case .head, .journal: .storage
@@ -96,6 +102,10 @@ public enum EngineError: StableError, Equatable, Sendable {
             "the release has sequence \(sequence), this device already ran \(accepted)"
         case .belowFloor(let version, let floor):
             "the release has security version \(version), this device accepts \(floor) and newer"
+        case .sequenceJump(let sequence, let accepted):
+            "the release has sequence \(sequence), more than \(SequenceRule.mostJump) above \(accepted)"
+        case .floorUnknown(let version, let running, let why):
+            "the release has security version \(version), \(running) runs, and the floor is not known: \(why)"
         case .updaterTooOld(let needed): "the release needs kedged \(needed), this is \(KedgeVersion.text)"
         case .expired(let at): "the release expired at \(at) (seconds since 1970)"
         case .notYet(let at): "the release is not to be installed before \(at) (seconds since 1970)"
@@ -125,6 +135,8 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .wrongProduct, .wrongHardware:
             "Choose the release for this device; if it is the right one, check device.ini"
         case .older, .belowFloor: "Choose a newer release; for an older one build it again with a higher sequence"
+        case .sequenceJump: "Build it with a sequence that follows the last one, or sign a newer trust root first"
+        case .floorUnknown: "Choose a release at least as new as the running one, and see kedged floor show"
         case .updaterTooOld: "Install a release that brings a newer kedged first"
         case .expired: "Choose a newer release"
         case .notYet: "Try later, or check the device's clock"

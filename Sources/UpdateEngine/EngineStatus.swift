@@ -24,7 +24,13 @@ public struct EngineStatus: Equatable, Sendable {
     public var pause: Failure?
     /// How the last attempts ended.
     public var results: [AttemptResult] = []
+    /// What stands beside the boot record's floor.
+    public var floors = FloorStatus()
+    /// What is known of the time.
+    public var time = TimeStatus(lowerBound: 0, clock: .good)
 
+    /// Lowest security version that this device accepts.
+    public var floor: UInt32 { floors.effective(record.floor) }
     /// Release in a slot set.
     public subscript(_ slot: SlotSet) -> ReleaseName? { slot == .a ? releaseA : releaseB }
 

@@ -1,5 +1,6 @@
 public import BootControl
 public import BundleFormat
+public import Floors
 public import Platform
 public import Slots
 public import Transfer
@@ -88,12 +89,16 @@ public struct EngineSurroundings: Sendable {
     public let tries: UInt8
     /// Looks for a newer trust root before each attempt; nil where `trust` never changes.
     public let rotation: (any TrustRotation)?
+    /// Keeps the floor beside the boot record; nil where the record alone does.
+    public let floor: (any FloorStore)?
+    /// When this program was made (seconds since 1970); 0 when that is not known.
+    public let built: Int64
 
     public init(
         identity: DeviceIdentity, trust: TrustStore, boot: any BootHome, running: RunningSlot,
         slots: any SlotProvider, sources: any SourceOpener, state: any StateStore, power: any PowerControl,
         health: any HealthCheck, time: any TimeSource, random: any RandomSource, tries: UInt8,
-        rotation: (any TrustRotation)? = nil
+        rotation: (any TrustRotation)? = nil, floor: (any FloorStore)? = nil, built: Int64 = 0
     ) {
         self.identity = identity
         self.trust = trust
@@ -108,5 +113,7 @@ public struct EngineSurroundings: Sendable {
         self.random = random
         self.tries = tries
         self.rotation = rotation
+        self.floor = floor
+        self.built = built
     }
 }

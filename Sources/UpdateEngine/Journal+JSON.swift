@@ -6,6 +6,7 @@ extension JournalState {
     /// The body of a journal slot.
     var json: JSONValue {
         var members: [(String, JSONValue)] = [("format", .integer(1)), ("timeFloor", .integer(timeFloor))]
+        if sequenceRoot > 0 { members.append(("sequenceRoot", .integer(Int64(sequenceRoot)))) }
         if let attempt { members.append(("attempt", attempt.json)) }
         members.append(("results", .array(results.map { $0.json })))
         return .members(members)
@@ -16,6 +17,7 @@ extension JournalState {
         var reader = try JSONObjectReader(json, at: "journal")
         _ = try reader.integer("format", in: 1...1)
         timeFloor = try reader.integer("timeFloor", in: 0...Int64.max)
+        sequenceRoot = UInt32(try reader.optionalInteger("sequenceRoot", in: 1...Int64(UInt32.max)) ?? 0)
         if let value = reader.optional("attempt") { attempt = try Attempt(json: value) }
         for value in try reader.array("results", count: 0...Self.latchLimit) {
             results.append(try AttemptResult(json: value))

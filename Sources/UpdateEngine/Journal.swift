@@ -11,6 +11,8 @@ public struct JournalState: Equatable, Sendable {
     public var results: [AttemptResult] = []
     /// The time is not before this (seconds since 1970); it never goes back.
     public var timeFloor: Int64 = 0
+    /// Version of the trust root under which a release was last confirmed; 0 when that is not known.
+    public var sequenceRoot: UInt32 = 0
 
     /// Results that are kept to answer redelivered requests.
     public static let latchLimit = 16

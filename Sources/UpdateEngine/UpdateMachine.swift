@@ -10,7 +10,8 @@ public struct UpdateMachine: Equatable, Sendable {
         /// Somebody wants this attempt.
         case requested(Attempt)
         /// The head is verified, the release is admitted and the plan holds.
-        case planned(Attempt, sequence: UInt64, securityVersion: UInt32)
+        /// `resetSequence` is the accepted sequence, where the trust root took back what the record says.
+        case planned(Attempt, sequence: UInt64, securityVersion: UInt32, resetSequence: UInt64? = nil)
         /// The running slot was measured and already is this release.
         case alreadyRunning(Attempt)
         /// The boot record was written, flushed and read back.
@@ -100,9 +101,9 @@ public struct UpdateMachine: Equatable, Sendable {
             self.attempt = attempt
             phase = .planned
             return [.plan]
-        case .planned(let attempt, let sequence, let securityVersion):
+        case .planned(let attempt, let sequence, let securityVersion, let resetSequence):
             guard phase == .planned else { return [] }
-            return begin(attempt, sequence, securityVersion)
+            return begin(attempt, sequence, securityVersion, resetSequence)
         case .alreadyRunning(let attempt):
             guard phase == .planned else { return [] }
             self.attempt = attempt
@@ -131,12 +132,14 @@ public struct UpdateMachine: Equatable, Sendable {
     /// Boots that the next armed release gets.
     public var tries: UInt8 = 3
 
-    private mutating func begin(_ attempt: Attempt, _ sequence: UInt64, _ securityVersion: UInt32) -> [Effect] {
+    private mutating func begin(
+        _ attempt: Attempt, _ sequence: UInt64, _ securityVersion: UInt32, _ resetSequence: UInt64?
+    ) -> [Effect] {
         guard let manifest = attempt.manifest else { return [] }
         self.attempt = attempt
         let next = record.beginning(
             attempt: attempt.id, running: running, manifest: manifest, sequence: sequence,
-            securityVersion: securityVersion)
+            securityVersion: securityVersion, resetSequence: resetSequence)
         // On resume the record already says so; a second write would only wear the medium.
         if record.phase == .writing, record.attempt == attempt.id, record[running.other] == next[running.other],
             record.active == running

@@ -13,6 +13,8 @@ struct CommandLineArgumentsTests {
         (["--attempt", "x-1", "install", "r.kedge"], .install(location: "r.kedge", attempt: "x-1")),
         (["status"], .status), (["confirm"], .confirm), (["rollback"], .rollback), (["cancel"], .cancel),
         (["trust", "show"], .trustShow), (["trust", "update", "d"], .trustUpdate(location: "d")),
+        (["floor", "show"], .floorShow), (["floor", "init"], .floorInit(ownerPassword: nil)),
+        (["floor", "init", "--owner-password-file", "f"], .floorInit(ownerPassword: "f")),
         (["run"], .run(once: false, agent: false)), (["run", "--once"], .run(once: true, agent: false)),
         (["run", "--agent", "stdio"], .run(once: false, agent: true)),
         (["--once", "run", "--agent", "stdio"], .run(once: true, agent: true)),

@@ -1,4 +1,5 @@
 import BootControl
+import Floors
 import BundleFormat
 import Platform
 import Slots
@@ -58,6 +59,7 @@ struct DeviceConfigurationTests {
         #expect(read.reboot == ["/sbin/reboot"])
         #expect(read.health.isEmpty && read.healthDeadline == nil)
         #expect(read.http == HTTPOptions())
+        #expect(read.floor == .record)
         let rootfs = try #require(Identifier("rootfs"))
         #expect(
             read.slots == [
@@ -153,6 +155,17 @@ struct DeviceConfigurationTests {
         #expect(read.slots[5].place == .store(path: "/store"))
     }
 
+    @Test("The floor's store is the record, a file or a TPM's counter in the owner's range")
+    func floor() throws {
+        #expect(try read("floor", "store = record").floor == .record)
+        #expect(try read("floor", "store = file").floor == .file)
+        #expect(
+            try read("floor", "store = tpm").floor
+                == .tpm(tcti: TPMFloor.defaultTCTI, index: TPMFloor.defaultIndex))
+        let full = try read("floor", "store = tpm\ntcti = swtpm:path=/s\nindex = 0x01bfffff")
+        #expect(full.floor == .tpm(tcti: "swtpm:path=/s", index: 0x01bf_ffff))
+    }
+
     @Test("reboot = none leaves the reboot to somebody else")
     func noReboot() throws { #expect(try read("boot", "reboot = none").reboot == nil) }
 
@@ -180,6 +193,11 @@ struct DeviceConfigurationTests {
         ("device", "serial = 5", ["[device]", "unknown key serial"]),
         ("device", "Vendor = x", ["[device]", "unknown key Vendor"]),
         ("trust", "roots = /x", ["[trust]", "unknown key roots"]),
+        ("floor", "store = fuse", ["store = fuse", "record, file or tpm"]),
+        ("floor", "store = file\ntcti = x", ["[floor]", "unknown key tcti"]),
+        ("floor", "store = tpm\ntcti =", ["tcti is empty"]),
+        ("floor", "store = tpm\nindex = 0x01000000", ["0x01000000", "0x01800000"]),
+        ("floor", "store = tpm\nindex = 25473863", ["25473863", "0x01800000"]),
         ("boot", "environment1 = /x 0 16384", ["[boot]", "unknown key environment1"]),
         ("boot", "tries = 0", ["tries = 0", "1 to 9"]),
         ("boot", "tries = 10", ["tries = 10", "1 to 9"]),

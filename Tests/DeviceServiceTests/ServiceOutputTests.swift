@@ -1,5 +1,6 @@
 import BootControl
 import BundleFormat
+import Floors
 import Foundation
 import StrictJSON
 import Testing
@@ -94,6 +95,23 @@ struct ServiceOutputTests {
         #expect(lines[5].hasPrefix("bytes     3.0 MiB fetched, 0 B written"))
         #expect(lines.last == "floor     security version 0, sequence 0")
         #expect(!lines.joined().contains("secret"))
+    }
+
+    @Test("A floor's store that fails and a clock that is wrong are told, with what to do")
+    func floorAndClock() {
+        var status = SampleStatus.make(.idle)
+        status.floors.store = .tpm
+        status.floors.failure = Failure(FloorError.missing(store: "TPM counter"))
+        status.time = TimeStatus(lowerBound: 1_800_000_000, clock: .behind)
+        let lines = StatusText.lines(status, identity: SampleStatus.identity)
+        #expect(lines.contains { $0.hasPrefix("          floor.missing: ") })
+        #expect(lines.contains { $0.hasPrefix("clock     stands before") && $0.contains("1800000000") })
+        status.floors.stored = 7
+        status.floors.root = 3
+        #expect(
+            FloorCommand.lines(status).prefix(4) == [
+                "in force      7", "boot record   0", "trust root    3", "TPM           7",
+            ])
     }
 
     @Test("A rollback says its reason, what failed and what to do")

@@ -1,5 +1,6 @@
 import BootControl
 import BundleFormat
+import Floors
 import Foundation
 import Platform
 import StrictJSON
@@ -69,6 +70,11 @@ import Testing
                 code: "transfer.unreachable", category: .network, context: "updates.example.test: connection refused",
                 remedy: "Check the network; the attempt goes on by itself")
         }
+        if phase == .confirmed {
+            status.floors.store = .tpm
+            status.floors.stored = 3
+        }
+        if phase == .idle { status.time = TimeStatus(lowerBound: 1_793_491_200, clock: .behind) }
         if phase.isTerminal { status.results = [result(phase, attempt)] }
         return status
     }

@@ -1,5 +1,6 @@
 import BootControl
 import BundleFormat
+import Floors
 import Foundation
 import Packaging
 import Platform
@@ -37,6 +38,11 @@ final class RecordedBoot: BootHome, @unchecked Sendable {
     /// Loads that fail after that store failed.
     var failLoads = 0
     private var stores = 0
+    /// The next store fails as for `failStore`; or none does.
+    func crashNext(_ crashes: Bool, lands: Bool) {
+        failStore = crashes ? stores + 1 : 0
+        self.lands = lands
+    }
 
     var displayName: String { "memory" }
     func load() throws(BootError) -> BootRecord {
@@ -56,6 +62,39 @@ final class RecordedBoot: BootHome, @unchecked Sendable {
         }
         records.append(next)
         return next
+    }
+}
+
+/// A floor's store in memory; it can be told to fail, and to forget that it was raised as a power cut would.
+final class MemoryFloor: FloorStore, @unchecked Sendable {
+    let kind: FloorKind
+    var value: UInt32 = 0
+    var fails = false
+    /// Everything it was raised or lowered to.
+    var writes: [UInt32] = []
+
+    init(_ kind: FloorKind) { self.kind = kind }
+    var displayName: String { "memory floor" }
+    private func check() throws(FloorError) {
+        if fails { throw .unreachable(store: displayName, why: "switched off by the test") }
+    }
+    func read() throws(FloorError) -> UInt32 {
+        try check()
+        return value
+    }
+    func raise(to floor: UInt32) throws(FloorError) -> UInt32 {
+        try check()
+        if floor > value {
+            value = floor
+            writes.append(floor)
+        }
+        return value
+    }
+    func lower(to floor: UInt32) throws(FloorError) {
+        if !kind.canBeLowered { throw .irreversible(store: displayName) }
+        try check()
+        value = min(value, floor)
+        writes.append(value)
     }
 }
 
@@ -133,6 +172,10 @@ final class TestDevice: @unchecked Sendable {
     var rootfsCapacity = 6 << 20
     /// Seconds since 1970.
     var clock: Int64 = 1_700_000_000
+    /// When the program was made.
+    var built: Int64 = 0
+    /// The floor's store, if it has one.
+    var floor: MemoryFloor?
 
     init() throws {
         directory =
@@ -218,7 +261,7 @@ final class TestDevice: @unchecked Sendable {
                 trust: trust,
                 boot: boot, running: RunningSlot(slot: running, bootID: bootID), slots: FileSlots(self),
                 sources: Sources(self), state: state, power: Power(self), health: Health(self), time: FixedTime(self),
-                random: SystemRandom(), tries: 3, rotation: rotation),
+                random: SystemRandom(), tries: 3, rotation: rotation, floor: floor, built: built),
             observer: observer)
     }
 

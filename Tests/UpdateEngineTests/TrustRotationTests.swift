@@ -107,6 +107,63 @@ private final class FolderRotation: TrustRotation, @unchecked Sendable {
         #expect(engine.status.phase == .rebooting)
     }
 
+    /// Installs, boots and confirms a release with the present key.
+    private func run(_ id: String, sequence: UInt64) throws {
+        try device.engine().install(
+            device.bundle(id, sequence: sequence, images: [("rootfs", TestDevice.image(seed: sequence, megabytes: 1))]))
+        try powerOn()
+        try device.engine().recover()
+        #expect(try device.boot.load().phase == .confirmed)
+    }
+
+    /// A new process finds the roots that the last one kept.
+    private func powerOn() throws {
+        try device.powerOn()
+        if let rotation = device.rotation { device.trust = rotation.newest(for: device.directory + "/x.kedge") }
+    }
+
+    @Test("A sequence that a stolen key pushed to its end is taken back with the key, and real releases go on")
+    func fastForward() throws {
+        try run("r1", sequence: 7)
+        // The first release of a device may have any sequence, a later one must follow the last.
+        let far = try device.bundle("far", sequence: 8 + SequenceRule.mostJump, images: [("rootfs", image)])
+        #expect(try refusal(of: far) == "policy.sequence-jump")
+        let end: UInt64 = (1 << 53) - 1
+        for step in device.boot.records.indices { device.boot.records[step].acceptedSequence = end - 1 }
+        try run("stolen", sequence: end)
+        #expect(try device.boot.load().acceptedSequence == end)
+        let next = try SigningKey.generate()
+        try publish(2, Self.root(2, rootKey, release: next, revoked: [release.publicKey.id]))
+        device.key = next
+        try run("r2", sequence: 8)
+        #expect(try device.boot.load().acceptedSequence == 8)
+        #expect(try refusal(of: try device.bundle("r0", sequence: 7, images: [("rootfs", image)])) == "policy.older")
+    }
+
+    @Test("A new root that still stands behind the running release resets nothing, and lets one jump through")
+    func jump() throws {
+        try run("r1", sequence: 7)
+        let far = try device.bundle("far", sequence: 8 + SequenceRule.mostJump, images: [("rootfs", image)])
+        #expect(try refusal(of: far) == "policy.sequence-jump")
+        try publish(2, Self.root(2, rootKey, release: release))
+        #expect(try refusal(of: try device.bundle("r0", sequence: 6, images: [("rootfs", image)])) == "policy.older")
+        try device.engine().install(far, id: "again")
+        try powerOn()
+        try device.engine().recover()
+        let farther = try device.bundle("farther", sequence: 9 + 2 * SequenceRule.mostJump, images: [("rootfs", image)])
+        #expect(try refusal(of: farther) == "policy.sequence-jump")
+    }
+
+    @Test("A denied release gives back the sequence that it took")
+    func deniedSequence() throws {
+        try run("r1", sequence: 7)
+        try run("bad", sequence: 900)
+        let bad = try #require(try device.boot.load().slotA.manifest)
+        try publish(2, Self.root(2, rootKey, release: release, denied: [bad]))
+        try run("r2", sequence: 8)
+        #expect(try device.boot.load().acceptedSequence == 8)
+    }
+
     @Test("A newer root by a stranger changes nothing and stops nothing")
     func stranger() throws {
         let rotation = try FolderRotation(anchor)
