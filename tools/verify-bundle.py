@@ -6,17 +6,21 @@
 Exits 0 and prints one line when signatures, tables, every stored and plain digest, whole images, coverage of the
 payload and the end marker hold; 4 with the reason on standard error when one does not; 2 for a wrong command line and
 6 when a file cannot be read. Needs Python 3.9, `cryptography` (apt: python3-cryptography), and `zstandard` or the zstd
-program.
+program. ML-DSA signatures need a `cryptography` that has them (47 and newer), or openssl 3.5, whose program is $OPENSSL
+or openssl; without both they count for nothing.
 """
 import argparse
 import base64
 import binascii
 import hashlib
+import functools
 import json
+import os
 import re
 import struct
 import subprocess
 import sys
+import tempfile
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -28,7 +32,7 @@ HEADER = struct.Struct("<8sHHIIIQQQQQ")
 MAGIC = b"\x8bKEDGE\r\n"
 MANIFEST_TYPE = "application/vnd.kedge.manifest.v1+json"
 ROOT_TYPE = "application/vnd.kedge.root.v1+json"
-MOST_ENVELOPE, MOST_MANIFEST, MOST_TABLES = 1 << 16, 1 << 20, 1 << 24
+MOST_ENVELOPE, MOST_MANIFEST, MOST_TABLES, MOST_ROOT = 1 << 16, 1 << 20, 1 << 24, 1 << 17
 MOST_BUNDLE, MOST_IMAGE, MOST_WINDOW, LEAST_WINDOW = 1 << 46, 1 << 44, 1 << 20, 4096
 P256_ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551
 LATEST, U32 = 253402300799, (1 << 32) - 1
@@ -186,13 +190,29 @@ def pre_authentication(kind, payload):
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
 
 
+# By the number in bundles: name, bytes of a public key, what stands before it in DER (RFC 9881), bytes of a signature.
+ML_DSA = {
+    3: ("ML-DSA-65", 1952, bytes.fromhex("308207b2300b0609608648016503040312038207a100"), 3309),
+    4: ("ML-DSA-87", 2592, bytes.fromhex("30820a32300b060960864801650304031303820a2100"), 4627),
+}
+OPENSSL = os.environ.get("OPENSSL", "openssl")
+
+
 def read_key(key):
     """Algorithm and raw public key of an entry of a root document."""
-    if key.one_of("algorithm", "ed25519", "ecdsa-p256") == "ed25519":
+    name = key.one_of("algorithm", "ed25519", "ecdsa-p256", "ml-dsa-65", "ml-dsa-87")
+    if name == "ed25519":
         public = key.digest("public")  # 64 hexadecimal digits as well
         check((public[:31] + bytes([public[31] & 0x7f])).hex() not in SMALL_ORDER, "a key is of small order")
         return 1, public
-    written = key.text("public", 4096)
+    if name != "ecdsa-p256":
+        number = 3 if name == "ml-dsa-65" else 4
+        written = key.text("public", 5184)
+        check(re.fullmatch("[0-9a-f]{%d}" % (2 * ML_DSA[number][1]), written), "a key has not its length")
+        public = bytes.fromhex(written)
+        check(any(public[32:]), "the t1 of a key is zero")
+        return number, public
+    written = key.text("public", 5184)
     check(re.fullmatch("04[0-9a-f]{128}", written), "a key is no uncompressed point of P-256")
     public = bytes.fromhex(written)
     try:
@@ -202,8 +222,52 @@ def read_key(key):
     return 2, public
 
 
+@functools.lru_cache(maxsize=None)
+def ml_dsa_library():
+    """`cryptography`, `openssl`, or None where neither knows ML-DSA."""
+    try:
+        from cryptography.hazmat.primitives.asymmetric import mldsa
+        mldsa.MLDSA65PublicKey.from_public_bytes(bytes(1952))
+        return "cryptography"
+    except Exception:  # an ImportError of an old version, UnsupportedAlgorithm of a new one with an old library
+        pass
+    try:
+        known = subprocess.run([OPENSSL, "list", "-signature-algorithms"], capture_output=True, check=False).stdout
+    except OSError:
+        return None
+    return "openssl" if b"ML-DSA-65" in known else None
+
+
+def is_supported(algorithm):
+    return algorithm not in ML_DSA or ml_dsa_library() is not None
+
+
+def verify_ml_dsa(algorithm, public, signature, message):
+    name, _, prefix, length = ML_DSA[algorithm]
+    if len(signature) != length:
+        raise ValueError(f"{name} signatures have {length} bytes")
+    if ml_dsa_library() == "cryptography":
+        from cryptography.hazmat.primitives.asymmetric import mldsa
+        kind = mldsa.MLDSA65PublicKey if algorithm == 3 else mldsa.MLDSA87PublicKey
+        kind.from_public_bytes(public).verify(signature, message)
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        names = [os.path.join(directory, part) for part in ("key", "message", "signature")]
+        for path, data in zip(names, (prefix + public, message, signature)):
+            with open(path, "wb") as file:
+                file.write(data)
+        done = subprocess.run(
+            [OPENSSL, "pkeyutl", "-verify", "-rawin", "-pubin", "-keyform", "DER", "-inkey", names[0], "-in", names[1],
+             "-sigfile", names[2]], capture_output=True, check=False)
+    if done.returncode != 0:
+        raise InvalidSignature
+
+
 def verify_signature(algorithm, public, signature, message):
     """Raises InvalidSignature or ValueError when the signature is not the key's."""
+    if algorithm in ML_DSA:
+        verify_ml_dsa(algorithm, public, signature, message)
+        return
     if algorithm == 1:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
         return
@@ -215,10 +279,10 @@ def verify_signature(algorithm, public, signature, message):
 
 
 class Root:
-    """A root document; `keys` (algorithm, raw key) by id, `roles` as (key ids, threshold)."""
+    """A root document; `keys` (algorithm, raw key) by id, `roles` as lists of groups (name, key ids, threshold)."""
 
     def __init__(self, document):
-        top = Members(parse(document, 65536), "root")
+        top = Members(parse(document, MOST_ROOT), "root")
         top.one_of("type", "kedge.root")
         top.integer("format", 1, 1)
         top.integer("version", 1, U32)
@@ -251,38 +315,64 @@ class Root:
         return values
 
     def role(self, members):
+        if "all" in members.left:
+            groups = [self.group(Members(value, "group"), True) for value in members.array("all", 2, 8)]
+            check(len({name for name, _, _ in groups}) == len(groups), "a role has a group twice")
+        else:
+            groups = [self.group(members, False)]
+        members.end()
+        ids = [identity for _, group, _ in groups for identity in group]
+        check(len(ids) <= 64, "a role has too many keys")
+        check(len(set(ids)) == len(ids), "a role names a key twice")
+        return groups
+
+    def group(self, members, named):
+        name = members.name("name") if named else None
         ids = self.digests(members, "keys", 64)
         check(all(identity in self.keys for identity in ids), "a role names an unknown key")
         live = [identity for identity in ids if identity not in self.revoked]
         threshold = members.integer("threshold", 1, 64)
         check(threshold <= len(live), "a threshold is more than the role's keys")
         members.end()
-        return ids, threshold
+        return name, ids, threshold
 
     def count(self, role, claims, message):
         """The distinct keys of the role with good signatures, or a refusal."""
         check(claims, "there is no signature")
-        ids, threshold = self.roles[role]
+        groups = self.roles[role]
+        members = {identity for _, ids, _ in groups for identity in ids}
         signers = set()
         for algorithm, identity, signature in claims:
-            if identity in self.revoked or identity not in ids:
+            if identity in self.revoked or identity not in members:
                 continue
             kind, public = self.keys[identity]
-            if algorithm not in (None, kind):
+            if algorithm not in (None, kind) or not is_supported(kind):
                 continue
             try:
                 verify_signature(kind, public, signature, message)
             except (InvalidSignature, ValueError) as error:
                 raise Refused(f"the signature of {identity.hex()} is wrong") from error
-            signers.add(public)
-        check(len(signers) >= threshold, f"{len(signers)} of {threshold} {role} signatures")
+            signers.add(identity)
+        for name, ids, threshold in groups:
+            present = len(signers.intersection(ids))
+            place = f" in the group {name}" if name else ""
+            check(present >= threshold, f"{present} of {threshold} {role} signatures{place}")
         return signers
+
+    def check_supported(self):
+        """A reader that cannot verify what the root asks for says so before it looks at anything else."""
+        for role in ("root", "release"):
+            for _, ids, threshold in self.roles[role]:
+                usable = [
+                    identity for identity in ids
+                    if identity not in self.revoked and is_supported(self.keys[identity][0])]
+                check(len(usable) >= threshold, "ML-DSA signatures are needed and cannot be verified here")
 
 
 def read_root(data):
-    file = Members(parse(data, 65536), "root file")
+    file = Members(parse(data, MOST_ROOT), "root file")
     file.one_of("payloadType", ROOT_TYPE)
-    document = base64_bytes(file.text("payload", 65536), "the root document")
+    document = base64_bytes(file.text("payload", MOST_ROOT), "the root document")
     claims = []
     for value in file.array("signatures", 0, 16):
         entry = Members(value, "signature")
@@ -290,6 +380,7 @@ def read_root(data):
         entry.end()
     file.end()
     root = Root(document)
+    root.check_supported()
     root.count("root", claims, pre_authentication(ROOT_TYPE, document))
     return root
 
@@ -531,7 +622,7 @@ def main():
     arguments = parser.parse_args()
     try:
         with open(arguments.root, "rb") as file:
-            root = read_root(file.read(65537))
+            root = read_root(file.read(MOST_ROOT + 1))
         with open(arguments.bundle, "rb") as file:
             print(verify(file, root))
     except Refused as error:

@@ -1,43 +1,5 @@
 internal import Platform
 
-/// Signature algorithms by the number that bundles carry.
-@frozen public enum SignatureAlgorithm: UInt8, Sendable, CaseIterable {
-    /// Ed25519 (RFC 8032): public key 32 bytes, signature 64 bytes.
-    case ed25519 = 1
-    /// ECDSA over NIST P-256 with SHA-256 (FIPS 186-5): what security modules and TPMs have.
-    ///
-    /// Both have one form only, so that nobody can make a second signature or key id from one that is there:
-    /// - public key: the uncompressed point of SEC 1 section 2.3.3, 65 bytes (4, X, Y);
-    /// - signature: r and s, each 32 bytes, big endian, with s at most half the order of the curve ("low s").
-    case ecdsaP256 = 2
-
-    /// The name in documents.
-    public var name: String {
-        switch self {
-        case .ed25519: "ed25519"
-        case .ecdsaP256: "ecdsa-p256"
-        }
-    }
-    /// Exact bytes of a raw public key.
-    public var publicKeyLength: Int {
-        switch self {
-        case .ed25519: 32
-        case .ecdsaP256: 65
-        }
-    }
-    /// Exact bytes of a signature.
-    public var signatureLength: Int {
-        switch self {
-        case .ed25519, .ecdsaP256: 64
-        }
-    }
-    /// By the name in documents.
-    public init?(name: String) {
-        guard let match = Self.allCases.first(where: { $0.name == name }) else { return nil }
-        self = match
-    }
-}
-
 /// One signature over the manifest.
 public struct ManifestSignature: Equatable, Sendable {
     /// The algorithm's number; unknown ones are kept and never counted.

@@ -15,10 +15,11 @@ enum TrustText {
                     root.roles.map { role in
                         (
                             role.role.rawValue,
-                            .members([
-                                ("threshold", .integer(Int64(role.threshold))),
-                                ("keys", .array(role.keys.map { key($0, of: root) })),
-                            ])
+                            .members(
+                                [
+                                    ("threshold", .integer(Int64(role.threshold))),
+                                    ("keys", .array(role.keys.map { key($0, of: root) })),
+                                ] + (role.isGrouped ? [("all", .array(role.groups.map { json($0) }))] : []))
                         )
                     })
             ),
@@ -35,16 +36,27 @@ enum TrustText {
             "floor        \(root.floor)",
         ]
         for role in root.roles {
-            lines.append("\(role.role.rawValue): \(role.threshold) of \(role.keys.count)")
-            for id in role.keys {
-                let dead = root.revoked.contains(id) ? ", revoked" : ""
-                lines.append("  \(id.hex)  \(root.key(id)?.name ?? "")\(dead)")
+            for (index, group) in role.groups.enumerated() {
+                let name = group.name.map { ", group \($0)" } ?? ""
+                let also = index == 0 ? "" : "and "
+                lines.append("\(also)\(role.role.rawValue)\(name): \(group.threshold) of \(group.keys.count)")
+                for id in group.keys {
+                    let dead = root.revoked.contains(id) ? ", revoked" : ""
+                    lines.append("  \(id.hex)  \(root.key(id)?.name ?? "")\(dead)")
+                }
             }
         }
         for id in root.revoked { lines.append("revoked key     \(id.hex)") }
         for digest in root.deniedReleases { lines.append("denied release  \(digest.hex)") }
         if let broken = chain.broken { lines.append("a kept root is not used: \(broken.context)") }
         return lines
+    }
+
+    private static func json(_ group: TrustRoot.KeyGroup) -> JSONValue {
+        .members([
+            ("name", .string(group.name?.text ?? "")), ("threshold", .integer(Int64(group.threshold))),
+            ("keys", .array(group.keys.map { .string($0.hex) })),
+        ])
     }
 
     private static func key(_ id: Digest, of root: TrustRoot) -> JSONValue {

@@ -86,7 +86,10 @@ extension DetachedSignature {
                     let signature = canonical(bytes, for: key.algorithm)
                         ?? decoded.flatMap({ canonical($0, for: key.algorithm) })
                 else { continue }
-                do throws(TrustError) { try key.verify(signature, over: payload.bytes) } catch { continue }
+                do throws(TrustError) { try key.verify(signature, over: payload.bytes) } catch {
+                    if case .algorithm = error { throw .trust(error) }
+                    continue
+                }
                 return DetachedSignature(
                     algorithm: key.algorithm, keyID: key.id, payload: payload.digest, signature: signature)
             }
@@ -116,7 +119,7 @@ extension DetachedSignature {
     /// The form that bundles carry, from that or, for ECDSA, from DER.
     private static func canonical(_ bytes: [UInt8], for algorithm: SignatureAlgorithm) -> [UInt8]? {
         switch algorithm {
-        case .ed25519: bytes.count == algorithm.signatureLength ? bytes : nil
+        case .ed25519, .mlDSA65, .mlDSA87: bytes.count == algorithm.signatureLength ? bytes : nil
         case .ecdsaP256:
             P256Signature(der: bytes)?.bytes
                 ?? (bytes.count == algorithm.signatureLength

@@ -37,10 +37,28 @@ public struct RootChanges: Equatable, Sendable {
         for key in old?.keys ?? [] where !(new?.keys ?? []).contains(key) {
             lines.append("\(name): removes key \(key.hex) (\(former.key(key)?.name ?? ""))")
         }
-        if let old, let new, old.threshold != new.threshold {
-            lines.append("\(name): threshold \(old.threshold) becomes \(new.threshold)")
+        guard let old, let new else { return lines }
+        if old.isGrouped != new.isGrouped || old.isGrouped && old.groups.map(\.name) != new.groups.map(\.name) {
+            lines.append("\(name): \(policy(old)) becomes \(policy(new))")
+            return lines
+        }
+        for (one, other) in zip(old.groups, new.groups) {
+            let group = one.name.map { " of the group \($0)" } ?? ""
+            if one.threshold != other.threshold {
+                lines.append("\(name): threshold\(group) \(one.threshold) becomes \(other.threshold)")
+            }
+            for key in other.keys where old.keys.contains(key) && !one.keys.contains(key) {
+                lines.append("\(name): moves key \(key.hex) to the group \(other.name?.text ?? "")")
+            }
         }
         return lines
+    }
+
+    /// `1 of 2`, or `1 of 2 ed25519 and 1 of 1 ml-dsa-65`.
+    private static func policy(_ role: TrustRoot.Role) -> String {
+        role.groups.map { group in
+            "\(group.threshold) of \(group.keys.count)" + (group.name.map { " \($0)" } ?? "")
+        }.joined(separator: " and ")
     }
 
     /// `{"from", "to", "changes"}`.

@@ -1,18 +1,33 @@
-internal import BundleFormat
+public import BundleFormat
 public import Trust
 
 /// A root file that several people sign after each other.
 public struct RootSignatures: Sendable {
-    /// How far a threshold is met.
+    /// How far the thresholds of a root role are met.
     public struct Progress: Equatable, Sendable {
+        /// One group of the role's keys, or all of them.
+        public struct Part: Equatable, Sendable {
+            public let group: Identifier?
+            /// Distinct unrevoked keys with good signatures.
+            public let present: Int
+            public let needed: Int
+        }
         /// Version of the root whose root role counts.
         public let version: UInt32
-        /// Distinct unrevoked keys of that role with good signatures.
-        public let present: Int
-        public let needed: Int
+        public let parts: [Part]
+        /// Algorithms of signatures that this machine's OpenSSL cannot verify; they are not counted.
+        public let unsupported: [SignatureAlgorithm]
 
         /// Whether enough have signed.
-        public var isMet: Bool { present >= needed }
+        public var isMet: Bool { parts.allSatisfy { $0.present >= $0.needed } }
+
+        /// One sentence for each part, and for what could not be verified.
+        public var lines: [String] {
+            parts.map { part in
+                let group = part.group.map { " in the group \($0)" } ?? ""
+                return "root keys of version \(version): \(part.present) of \(part.needed) needed signatures\(group)"
+            } + unsupported.map { "\($0.libraryName) signatures are not counted: \(SignatureAlgorithm.library)" }
+        }
     }
 
     /// The root that is signed; not trusted for that.
@@ -51,10 +66,11 @@ public struct RootSignatures: Sendable {
             payload: file.payload, signatures: file.signatures.filter { $0.keyID != id } + [signature])
     }
 
-    /// How far the threshold of a root's root role is met: this root's own, or the former one's.
+    /// How far the thresholds of a root's root role are met: this root's own, or the former one's.
     public func progress(for judge: TrustRoot) -> Progress {
         let role = judge.role(.root)
         var holders: [PublicKey] = []
+        var unsupported: [SignatureAlgorithm] = []
         for signature in file.signatures where !judge.revoked.contains(signature.keyID) {
             guard role?.keys.contains(signature.keyID) == true, let key = judge.key(signature.keyID)?.publicKey,
                 !holders.contains(where: { $0.bytes == key.bytes })
@@ -63,9 +79,14 @@ public struct RootSignatures: Sendable {
                 try key.verify(signature.signature, over: file.signedBytes)
                 holders.append(key)
             } catch {
-                continue
+                if case .algorithm(let missing) = error, !unsupported.contains(missing) { unsupported.append(missing) }
             }
         }
-        return Progress(version: judge.version, present: holders.count, needed: role?.threshold ?? 1)
+        let parts = (role?.groups ?? []).map { group in
+            Progress.Part(
+                group: group.name, present: holders.filter { group.keys.contains($0.id) }.count,
+                needed: group.threshold)
+        }
+        return Progress(version: judge.version, parts: parts, unsupported: unsupported)
     }
 }

@@ -12,6 +12,8 @@ public enum SigningError: StableError, Equatable, Sendable {
     case passphrase(path: String, why: String)
     /// The file is no key that Kedge can use.
     case invalid(path: String, why: String)
+    /// This machine's OpenSSL does not know the key's algorithm.
+    case algorithm(SignatureAlgorithm)
     /// A key of a PKCS#11 token cannot be used.
     case token(uri: String, why: String)
     /// A program that signs did not.
@@ -37,6 +39,7 @@ public enum SigningError: StableError, Equatable, Sendable {
         case .permissions: "key.permissions"
         case .passphrase: "key.passphrase"
         case .invalid: "key.invalid"
+        case .algorithm: "key.algorithm"
         case .token: "key.token"
         case .signer: "key.signer"
         case .noKey: "key.none"
@@ -50,7 +53,7 @@ public enum SigningError: StableError, Equatable, Sendable {
     }
     public var category: ErrorCategory {
         switch self {
-        case .exists, .permissions, .passphrase, .invalid, .token, .signer, .noKey: .configuration
+        case .exists, .permissions, .passphrase, .invalid, .algorithm, .token, .signer, .noKey: .configuration
         case .payload, .refused: .trust
         case .bundle(_, let error): error.category
         case .trust(let error): error.category
@@ -65,6 +68,8 @@ public enum SigningError: StableError, Equatable, Sendable {
             "the private key \(path) has mode \(String(mode, radix: 8)): others than its owner may use it"
         case .passphrase(let path, let why): "the private key \(path) cannot be opened: \(why)"
         case .invalid(let path, let why): "\(path) is no usable key: \(why)"
+        case .algorithm(let algorithm):
+            "\(algorithm.libraryName) keys cannot be made or used with \(SignatureAlgorithm.library)"
         case .token(let uri, let why): "the key \(uri) cannot be used: \(why)"
         case .signer(let command, let why): "the signer \(command) did not sign: \(why)"
         case .noKey: "no key was given to sign with"
@@ -82,6 +87,7 @@ public enum SigningError: StableError, Equatable, Sendable {
         case .permissions(let path, _): "Run chmod 600 \(path), and replace the key if others had access"
         case .passphrase: "Give the right passphrase"
         case .invalid: "Make a key with kedge keys new, or with openssl genpkey -algorithm ed25519"
+        case .algorithm: "Use a machine with OpenSSL 3.5 or newer, for example Debian 13"
         case .token: "Check the URI with p11tool or pkcs11-tool, the PIN in --pin-file and --pkcs11-module"
         case .signer: "Run it by hand with the file of kedge sign --payload-out as its input"
         case .noKey: "Name at least one key"

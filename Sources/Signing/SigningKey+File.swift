@@ -1,3 +1,4 @@
+internal import BundleFormat
 internal import COpenSSL
 internal import Platform
 public import Trust
@@ -112,6 +113,15 @@ extension SigningKey {
         defer { unsafe PKCS8_PRIV_KEY_INFO_free(info) }
         guard let raw = unsafe EVP_PKCS82PKEY(info) else {
             ERR_clear_error()
+            // DER has one form of an object identifier, so its bytes can be compared.
+            var identifier: OpaquePointer?
+            _ = unsafe PKCS8_pkey_get0(&identifier, nil, nil, nil, info)
+            let length = unsafe OBJ_length(identifier)
+            if let start = unsafe OBJ_get0_data(identifier) {
+                let bytes = unsafe Array(UnsafeBufferPointer(start: start, count: length))
+                for algorithm in SignatureAlgorithm.allCases
+                where !algorithm.isSupported && algorithm.objectIdentifier == bytes { throw .algorithm(algorithm) }
+            }
             throw .invalid(path: path, why: "its algorithm is not supported")
         }
         return try unsafe SigningKey(owning: raw, path: path)
@@ -119,11 +129,23 @@ extension SigningKey {
 }
 
 extension PublicKey {
-    /// Reads an SPKI PEM public key, as `kedge` and `openssl pkey -pubout` write it.
+    /// Reads an SPKI PEM public key, as `kedge` and `openssl pkey -pubout` write it. That of an ML-DSA key can be read
+    /// also where OpenSSL does not know the algorithm, so that any machine can list it in a trust root.
     public static func load(path: String) throws(SigningError) -> PublicKey {
         let document = try PEMDocument(reading: path, secret: false)
         guard document.name == "PUBLIC KEY" else {
             throw .invalid(path: path, why: "it holds a \(document.name), not a public key")
+        }
+        let info = unsafe document.withDER { start, count in
+            unsafe start.pointee.map { unsafe Array(UnsafeBufferPointer(start: $0, count: count)) } ?? []
+        }
+        for algorithm in SignatureAlgorithm.allCases
+        where !algorithm.isSupported && info.starts(with: algorithm.publicKeyPrefix) {
+            let bytes = Array(info.dropFirst(algorithm.publicKeyPrefix.count))
+            guard let key = PublicKey(algorithm: algorithm, bytes: bytes) else {
+                throw .invalid(path: path, why: "its public half is not usable")
+            }
+            return key
         }
         guard let raw = unsafe document.withDER({ unsafe d2i_PUBKEY(nil, $0, $1) }) else {
             ERR_clear_error()

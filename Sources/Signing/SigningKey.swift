@@ -23,14 +23,15 @@ public import Trust
 
     deinit { unsafe EVP_PKEY_free(raw) }
 
-    /// A new key from the kernel's randomness.
+    /// A new key from the kernel's randomness. Throws `SigningError.algorithm` where OpenSSL does not know it.
     public static func generate(_ algorithm: SignatureAlgorithm = .ed25519) throws(SigningError) -> SigningKey {
-        let type =
+        if !algorithm.isSupported { throw .algorithm(algorithm) }
+        let kind =
             switch algorithm {
-            case .ed25519: EVP_PKEY_ED25519
-            case .ecdsaP256: EVP_PKEY_EC
+            case .ecdsaP256: "EC"
+            case .ed25519, .mlDSA65, .mlDSA87: algorithm.libraryName
             }
-        guard let context = unsafe EVP_PKEY_CTX_new_id(type, nil) else {
+        guard let context = unsafe EVP_PKEY_CTX_new_from_name(nil, kind, nil) else {
             throw .library(operation: "make \(algorithm.name) keys")
         }
         defer { unsafe EVP_PKEY_CTX_free(context) }
@@ -48,11 +49,11 @@ public import Trust
     /// The signature over these bytes; it is verified before it is given out, because a signature that a broken
     /// processor or memory got wrong can tell the private key.
     ///
-    /// Ed25519 gives the same signature each time, ECDSA another one.
+    /// Ed25519 gives the same signature each time, ECDSA and ML-DSA another one.
     public func sign(_ message: [UInt8]) throws(SigningError) -> [UInt8] {
         let signature: [UInt8]
         switch publicKey.algorithm {
-        case .ed25519:
+        case .ed25519, .mlDSA65, .mlDSA87:
             signature = try unsafe sign(message, hash: nil, room: publicKey.algorithm.signatureLength)
         case .ecdsaP256:
             let der = try unsafe sign(message, hash: EVP_sha256(), room: Int(EVP_PKEY_get_size(raw)))
@@ -110,5 +111,5 @@ public import Trust
         if let key = PublicKey(algorithm: algorithm, bytes: bytes) { return key }
         throw .invalid(path: path, why: "its public half is not usable")
     }
-    throw .invalid(path: path, why: "only Ed25519 and ECDSA P-256 keys are supported")
+    throw .invalid(path: path, why: "only Ed25519, ECDSA P-256, ML-DSA-65 and ML-DSA-87 keys are supported")
 }

@@ -10,24 +10,31 @@ public struct PublicKey: Hashable, Sendable {
     /// SHA-256 of the algorithm's byte and the raw key: how documents and bundles name it.
     public let id: Digest
 
-    /// Nil when the length is wrong, when the key is one of the Ed25519 points of small order, for which anybody can
-    /// make signatures, or when it is not the one form of a point of P-256.
+    /// Nil when the length is wrong, when the key is one for which anybody can make signatures (the Ed25519 points of
+    /// small order, an ML-DSA key whose t1 is zero), or when it is not the one form of a point of P-256.
+    ///
+    /// An ML-DSA key can be held, listed and compared where OpenSSL does not know the algorithm; only `verify` needs it.
     public init?(algorithm: SignatureAlgorithm, bytes: [UInt8]) {
         guard bytes.count == algorithm.publicKeyLength else { return nil }
         switch algorithm {
         case .ed25519: if Self.hasSmallOrder(bytes) { return nil }
         case .ecdsaP256: if bytes[0] != Self.uncompressed || KeyHandle(algorithm, bytes) == nil { return nil }
+        // FIPS 204 section 7.2: 32 bytes of rho, then t1. Every t1 decodes; with t1 = 0 any short z verifies.
+        case .mlDSA65, .mlDSA87: if !bytes[32...].contains(where: { $0 != 0 }) { return nil }
         }
         self.algorithm = algorithm
         self.bytes = bytes
         id = SHA256.digest(of: [algorithm.rawValue] + bytes)
     }
 
-    /// Returns when the signature is this key's over exactly this message, and throws otherwise.
+    /// Returns when the signature is this key's over exactly this message, and throws otherwise: `algorithm` where
+    /// OpenSSL does not know the key's algorithm, `badSignature` in every other case.
     ///
     /// For Ed25519 OpenSSL checks RFC 8032 section 5.1.7, including S < L; for ECDSA `P256Signature` refuses every
-    /// form but one. So nobody can make a second signature from one.
+    /// form but one; ML-DSA's hint has one encoding (FIPS 204 algorithm 21). So nobody can make a second signature
+    /// from one.
     public func verify(_ signature: [UInt8], over message: [UInt8]) throws(TrustError) {
+        if !algorithm.isSupported { throw .algorithm(algorithm) }
         guard signature.count == algorithm.signatureLength, let encoded = encoded(signature),
             let key = KeyHandle(algorithm, bytes), let context = VerifyContext()
         else { throw .badSignature(key: id) }
@@ -49,15 +56,15 @@ public struct PublicKey: Hashable, Sendable {
     /// The signature in the form that OpenSSL reads; nil when it is not in the form that bundles have.
     private func encoded(_ signature: [UInt8]) -> [UInt8]? {
         switch algorithm {
-        case .ed25519: signature
+        case .ed25519, .mlDSA65, .mlDSA87: signature
         case .ecdsaP256: P256Signature(signature)?.der
         }
     }
 
-    /// The hash that OpenSSL must use; Ed25519 has its own inside.
+    /// The hash that OpenSSL must use; Ed25519 and ML-DSA have their own inside.
     private var hash: OpaquePointer? {
         switch algorithm {
-        case .ed25519: nil
+        case .ed25519, .mlDSA65, .mlDSA87: nil
         case .ecdsaP256: unsafe EVP_sha256()
         }
     }

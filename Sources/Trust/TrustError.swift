@@ -12,6 +12,10 @@ public enum TrustError: StableError, Equatable, Sendable {
     case badSignature(key: Digest)
     /// Distinct keys with good signatures are fewer than the role asks for.
     case threshold(role: TrustRole, present: Int, needed: Int)
+    /// The same within one group of the role's keys, each of which must have enough.
+    case groupThreshold(role: TrustRole, group: Identifier, present: Int, needed: Int)
+    /// The trust root asks for signatures that the machine's OpenSSL cannot verify.
+    case algorithm(SignatureAlgorithm)
     /// The only signatures are by keys that the trust root revokes.
     case revokedKey(key: Digest)
     /// The trust root denies exactly this release.
@@ -38,7 +42,8 @@ public enum TrustError: StableError, Equatable, Sendable {
         case .unsigned: "trust.unsigned"
         case .unknownKey: "trust.unknown-key"
         case .badSignature: "trust.bad-signature"
-        case .threshold: "trust.threshold"
+        case .threshold, .groupThreshold: "trust.threshold"
+        case .algorithm: "trust.algorithm"
         case .revokedKey: "trust.revoked-key"
         case .deniedRelease: "trust.denied-release"
         case .rootInvalid: "trust.root-invalid"
@@ -65,6 +70,10 @@ public enum TrustError: StableError, Equatable, Sendable {
         case .badSignature(let key): "the signature of key \(key.hex) does not match the bytes"
         case .threshold(let role, let present, let needed):
             "\(present) of \(needed) needed \(role.rawValue) signatures are there"
+        case .groupThreshold(let role, let group, let present, let needed):
+            "\(present) of \(needed) needed \(role.rawValue) signatures are there in the group \(group)"
+        case .algorithm(let algorithm):
+            "\(algorithm.libraryName) signatures are needed, and \(SignatureAlgorithm.library) cannot verify them"
         case .revokedKey(let key): "it is signed by the revoked key \(key.hex)"
         case .deniedRelease(let manifest): "the trust root denies the release with manifest \(manifest.hex)"
         case .rootInvalid(let why): "the trust root is not valid: \(why)"
@@ -83,6 +92,9 @@ public enum TrustError: StableError, Equatable, Sendable {
         case .unknownKey: "Sign it with a key of this trust root, or check that it is meant for these devices"
         case .badSignature: "Download it again; if it stays, somebody changed it"
         case .threshold: "Let the holders of the other keys sign it too"
+        case .groupThreshold:
+            "Let the holders of that group's keys sign it too: one group does not stand in for another"
+        case .algorithm: "Update the system's OpenSSL to 3.5 or newer first"
         case .revokedKey: "Sign it with a key that is not revoked"
         case .deniedRelease: "Install a newer release"
         case .rootInvalid, .root: "Make the trust root again with kedge"

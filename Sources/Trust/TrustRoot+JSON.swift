@@ -31,20 +31,25 @@ extension TrustRoot {
             (
                 "roles",
                 .members(
-                    roles.map { role in
-                        (
-                            role.role.rawValue,
-                            .members([
-                                ("keys", .array(role.keys.map { .string($0.hex) })),
-                                ("threshold", .integer(Int64(role.threshold))),
-                            ])
-                        )
-                    })
+                    roles.map { role in (role.role.rawValue, Self.json(role)) })
             ),
             ("revoked", .array(revoked.map { .string($0.hex) })),
             ("deniedReleases", .array(deniedReleases.map { .string($0.hex) })),
             ("floor", .integer(Int64(floor))),
         ])
+    }
+
+    private static func json(_ role: Role) -> JSONValue {
+        guard role.isGrouped else { return .members(role.groups.flatMap { json($0) }) }
+        return .members([("all", .array(role.groups.map { .members(json($0)) }))])
+    }
+
+    private static func json(_ group: KeyGroup) -> [(String, JSONValue)] {
+        let members: [(String, JSONValue)] = [
+            ("keys", .array(group.keys.map { .string($0.hex) })), ("threshold", .integer(Int64(group.threshold))),
+        ]
+        guard let name = group.name else { return members }
+        return [("name", .string(name.text))] + members
     }
 
     /// The bytes that are signed.
@@ -113,7 +118,8 @@ private struct Parts {
         guard let algorithm = SignatureAlgorithm(name: try reader.string("algorithm", limit: 32)) else {
             throw JSONError(.outOfBounds, at: reader.path("algorithm"), "is not known to this version")
         }
-        guard let bytes = Hex.decode(try reader.string("public", limit: 4096)),
+        guard
+            let bytes = Hex.decode(try reader.string("public", limit: 2 * SignatureAlgorithm.mlDSA87.publicKeyLength)),
             let key = PublicKey(algorithm: algorithm, bytes: bytes)
         else {
             throw JSONError(.outOfBounds, at: reader.path("public"), "is not a usable \(algorithm.name) key")
@@ -123,14 +129,37 @@ private struct Parts {
         return TrustRoot.Key(key, name: name)
     }
 
+    /// Either `keys` and `threshold`, or `all`. What is neither has members too many or too few.
     private static func role(_ role: TrustRole, _ reader: JSONObjectReader) throws(JSONError) -> TrustRoot.Role {
         var reader = reader
+        guard let all = reader.optional("all") else {
+            return TrustRoot.Role(role, all: [try group(nil, &reader)])
+        }
+        guard case .array(let values) = all, (2...TrustRoot.Role.mostGroups).contains(values.count) else {
+            throw JSONError(
+                .outOfBounds, at: reader.path("all"), "must be a list of 2 to \(TrustRoot.Role.mostGroups) groups")
+        }
+        try reader.finish()
+        var groups: [TrustRoot.KeyGroup] = []
+        for (index, value) in values.enumerated() {
+            var entry = try JSONObjectReader(value, at: "\(reader.path("all"))[\(index)]")
+            guard let name = Identifier(try entry.string("name", limit: 32)) else {
+                throw JSONError(.outOfBounds, at: entry.path("name"), "must be 1 to 32 of a-z, 0-9 and -")
+            }
+            groups.append(try group(name, &entry))
+        }
+        return TrustRoot.Role(role, all: groups)
+    }
+
+    private static func group(
+        _ name: Identifier?, _ reader: inout JSONObjectReader
+    ) throws(JSONError) -> TrustRoot.KeyGroup {
         let keys = try digests(
             reader.array("keys", count: 0...TrustRoot.mostKeys), at: reader.path("keys"))
         // Any number here; the rules of TrustRoot say why a wrong one is wrong.
         let threshold = Int(clamping: try reader.integer("threshold", in: Int64.min...Int64.max))
         try reader.finish()
-        return TrustRoot.Role(role, keys: keys, threshold: threshold)
+        return TrustRoot.KeyGroup(name: name, keys: keys, threshold: threshold)
     }
 
     private static func digests(_ values: [JSONValue], at place: String) throws(JSONError) -> [Digest] {

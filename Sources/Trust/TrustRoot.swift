@@ -30,21 +30,6 @@ public struct TrustRoot: Equatable, Sendable {
             self.name = name
         }
     }
-    /// Who may sign for a role, and how many of them must.
-    public struct Role: Equatable, Sendable {
-        public let role: TrustRole
-        /// Ids of keys of this root, each once.
-        public let keys: [Digest]
-        /// 1 to the number of keys.
-        public let threshold: Int
-
-        public init(_ role: TrustRole, keys: [Digest], threshold: Int) {
-            self.role = role
-            self.keys = keys
-            self.threshold = threshold
-        }
-    }
-
     /// Rises by one with every new root; 1 is the first.
     public let version: UInt32
     public let environment: Environment
@@ -106,22 +91,25 @@ public struct TrustRoot: Equatable, Sendable {
     }
 
     private func check(_ role: Role) throws(TrustError) {
-        let name = role.role.rawValue
-        if roles.filter({ $0.role == role.role }).count != 1 { throw .rootInvalid("the role \(name) is there twice") }
-        if role.keys.count > Self.mostKeys { throw .rootInvalid("the role \(name) has too many keys") }
-        for (index, id) in role.keys.enumerated() {
-            if key(id) == nil { throw .rootInvalid("the role \(name) names the unknown key \(id.hex)") }
-            if role.keys[0..<index].contains(id) {
-                throw .rootInvalid("the role \(name) names the key \(id.hex) twice")
+        let name = "the role \(role.role.rawValue)"
+        if roles.filter({ $0.role == role.role }).count != 1 { throw .rootInvalid("\(name) is there twice") }
+        try role.checkGroups()
+        let all = role.keys
+        if all.count > Self.mostKeys { throw .rootInvalid("\(name) has too many keys") }
+        for (index, id) in all.enumerated() {
+            if key(id) == nil { throw .rootInvalid("\(name) names the unknown key \(id.hex)") }
+            // Also across groups: one signature must not count for two of them.
+            if all[0..<index].contains(id) { throw .rootInvalid("\(name) names the key \(id.hex) twice") }
+        }
+        for group in role.groups {
+            let place = group.name.map { "the group \($0) of \(name)" } ?? name
+            if group.threshold < 1 || group.threshold > group.keys.count {
+                throw .rootInvalid("\(place) has \(group.keys.count) keys and the threshold \(group.threshold)")
             }
-        }
-        if role.threshold < 1 || role.threshold > role.keys.count {
-            throw .rootInvalid(
-                "the role \(name) has \(role.keys.count) keys and the threshold \(role.threshold)")
-        }
-        // Otherwise nobody could ever sign again, and only a visit to the device would help.
-        if role.keys.filter({ !revoked.contains($0) }).count < role.threshold {
-            throw .rootInvalid("too many keys of the role \(name) are revoked for its threshold \(role.threshold)")
+            // Otherwise nobody could ever sign again, and only a visit to the device would help.
+            if group.keys.filter({ !revoked.contains($0) }).count < group.threshold {
+                throw .rootInvalid("too many keys of \(place) are revoked for its threshold \(group.threshold)")
+            }
         }
     }
 

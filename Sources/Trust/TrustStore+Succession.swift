@@ -4,13 +4,14 @@ extension TrustStore {
     /// The trust store with the next root, from the bytes of its root file (TUF 1.0.34 section 5.3, Uptane 2.1).
     /// The order is the point:
     ///
-    /// 1. The envelope: strict JSON of at most 64 KiB; the document in it is only bytes yet.
+    /// 1. The envelope: strict JSON of at most 128 KiB; the document in it is only bytes yet.
     /// 2. The threshold of *this* root's root role, over those bytes: no stranger's document is parsed.
     /// 3. The document and its rules. Its version is exactly one more than this one's: no step is skipped, and no
     ///    root is ever replayed.
     /// 4. The threshold of the *new* root's root role, which proves that its keys exist and work, so that a mistake
     ///    in the office cannot lock the fleet out.
     /// 5. What roots only ever tighten (see `TrustRoot.checkSucceeds`).
+    /// 6. That this device can verify what the new root asks for (see `TrustRoot.checkSupported`).
     ///
     /// A key counts once, however often it signs or is listed, and a key that the new root revokes still counts for
     /// this one: that is how a key takes its leave. Nothing expires: a root is good until a newer one follows.
@@ -25,6 +26,7 @@ extension TrustStore {
         let next = try TrustRoot.decode(file.payload)
         try next.checkSucceeds(root)
         _ = try next.signers(.root, of: file.signedBytes, claimed: claimed)
+        try next.checkSupported()
         return TrustStore(verified: next)
     }
 }

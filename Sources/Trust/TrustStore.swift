@@ -6,7 +6,7 @@ public struct TrustStore: Sendable {
     /// The root document.
     public let root: TrustRoot
 
-    /// Reads `root.json` (at most 64 KiB). Throws `TrustError.rootMissing` when nothing is there.
+    /// Reads `root.json` (at most 128 KiB). Throws `TrustError.rootMissing` when nothing is there.
     public static func load(path: String) throws(TrustError) -> TrustStore {
         let bytes: [UInt8]
         do throws(SystemError) {
@@ -23,13 +23,14 @@ public struct TrustStore: Sendable {
     public init(rootFile bytes: [UInt8]) throws(TrustError) {
         let file = try RootFile.decode(bytes)
         // A root that vouches for itself has to be read before its signatures can be looked up. It is strict JSON
-        // of at most 64 KiB, and nothing of it is used before the signatures hold.
+        // of at most 128 KiB, and nothing of it is used before the signatures hold.
         let root = try TrustRoot.decode(file.payload)
         _ = try root.signers(
             .root, of: file.signedBytes,
             claimed: file.signatures.map {
                 ClaimedSignature(algorithm: nil, keyID: $0.keyID, signature: $0.signature)
             })
+        try root.checkSupported()
         self.root = root
     }
 

@@ -46,7 +46,7 @@ public enum RootPlace: Equatable, Sendable {
 
 extension TrustChain {
     /// Takes the roots N+1, N+2, … of a place until one is missing, and says how many. Each is fetched with at most
-    /// 64 KiB and one byte, so that a longer one is refused unread, and verified before the next is asked for. What
+    /// 128 KiB and one byte, so that a longer one is refused unread, and verified before the next is asked for. What
     /// was taken before an error stays taken; nothing is written.
     public mutating func follow(_ place: RootPlace, from sources: any SourceOpener) throws(Failure) -> Int {
         var taken = 0

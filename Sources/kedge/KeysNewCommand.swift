@@ -32,7 +32,7 @@ struct KeysNewCommand: ParsableCommand {
     var directory: String
     @Option(help: "Which keys to make: root, release or both.")
     var role: KeyRole = .both
-    @Option(help: "What the keys sign with; ecdsa-p256 is for where Ed25519 is not allowed.")
+    @Option(help: "What the keys sign with; ecdsa-p256 is for where Ed25519 is not allowed, ml-dsa needs OpenSSL 3.5.")
     var algorithm: SignatureAlgorithm = .ed25519
     @Option(help: "Whom the trust root is for: prod (devices in the field) or dev.")
     var environment: TrustRoot.Environment = .prod

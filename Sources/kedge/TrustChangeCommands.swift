@@ -1,9 +1,13 @@
-internal import ArgumentParser
-internal import BundleFormat
+public import ArgumentParser
+public import BundleFormat
 internal import Packaging
 internal import Platform
 internal import Signing
 internal import Trust
+
+extension Identifier: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
+}
 
 /// `kedge trust init`.
 struct TrustInitCommand: ParsableCommand {
@@ -21,6 +25,12 @@ struct TrustInitCommand: ParsableCommand {
     var rootThreshold = 1
     @Option(help: "How many release keys must sign a release.")
     var releaseThreshold = 1
+    @Flag(
+        help: """
+            Hybrid: the thresholds must be met by the keys of each algorithm, so that releases stay safe when one \
+            algorithm falls. Needs keys of two algorithms in both roles.
+            """)
+    var hybrid = false
     @Option(help: "Whom the trust root is for: prod (devices in the field) or dev.")
     var environment: TrustRoot.Environment = .prod
 
@@ -31,8 +41,9 @@ struct TrustInitCommand: ParsableCommand {
             releaseThreshold: releaseThreshold)
         for (role, paths) in [(TrustRole.root, rootKeys), (.release, releaseKeys)] {
             for path in paths {
-                draft.add(try PublicKey.load(path: path), name: TrustDraftOptions.name(path), to: role)
+                try draft.add(try PublicKey.load(path: path), name: TrustDraftOptions.name(path), to: role)
             }
+            if hybrid { try draft.requireEachAlgorithm(of: role) }
         }
         try TrustDraftOptions.write(RootSignatures(draft: draft.root()), to: output)
         StandardStream.output.line("\(output)  draft of version 1; sign it with kedge trust sign")
@@ -48,12 +59,14 @@ struct TrustAddKeyCommand: ParsableCommand {
     var key: String
     @Option(help: "The role: root, release, channel or override.")
     var role: TrustRole
+    @Option(help: "The group of the role; otherwise the one called like the key's algorithm. A new name makes a group.")
+    var group: Identifier?
     @Option(help: "A name for people; otherwise that of the file.")
     var name: String?
 
     func run() throws {
         let loaded = try PublicKey.load(path: key)
-        try draft.edit { $0.add(loaded, name: name ?? TrustDraftOptions.name(key), to: role) }
+        try draft.edit { try $0.add(loaded, name: name ?? TrustDraftOptions.name(key), to: role, group: group) }
     }
 }
 
@@ -126,8 +139,41 @@ struct TrustThresholdCommand: ParsableCommand {
     var role: TrustRole
     @Argument(help: "1 to the number of its keys.")
     var threshold: Int
+    @Option(help: "The group, where the role has groups.")
+    var group: Identifier?
 
-    func run() throws { try draft.edit { try $0.setThreshold(threshold, of: role) } }
+    func run() throws { try draft.edit { try $0.setThreshold(threshold, of: role, group: group) } }
+}
+
+/// Whether the keys of a role stand for each other.
+enum RolePolicy: String, ExpressibleByArgument, CaseIterable {
+    case any, all
+}
+
+/// `kedge trust set-policy`.
+struct TrustPolicyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "set-policy", abstract: "Ask for signatures by any keys of a role, or by keys of each algorithm.",
+        discussion: """
+            With all the role's keys are parted into groups by their algorithm (ed25519, ml-dsa-65, …), and each group \
+            must meet the threshold by itself: a hybrid. Leaving out one group's signatures is refused. With any the \
+            groups become one list again, and as many signatures are needed as before.
+            """)
+
+    @OptionGroup var draft: TrustDraftOptions
+    @Argument(help: "The role: root, release, channel or override.")
+    var role: TrustRole
+    @Argument(help: "any or all.")
+    var policy: RolePolicy
+
+    func run() throws {
+        try draft.edit {
+            switch policy {
+            case .any: try $0.requireAny(of: role)
+            case .all: try $0.requireEachAlgorithm(of: role)
+            }
+        }
+    }
 }
 
 /// `kedge trust deny`.

@@ -15,6 +15,7 @@ struct TrustCommand: ParsableCommand {
               rotate         puts a new key in every place of an old one
               revoke         takes a key from its roles for ever
               set-threshold  how many keys of a role must sign
+              set-policy     any keys of a role, or keys of each algorithm (hybrid)
               deny           refuses one release for ever
               set-floor      refuses all releases below a security version for ever
               sign           adds signatures, until both thresholds are met
@@ -26,7 +27,7 @@ struct TrustCommand: ParsableCommand {
             """,
         subcommands: [
             TrustInitCommand.self, TrustAddKeyCommand.self, TrustRemoveKeyCommand.self, TrustRotateCommand.self,
-            TrustRevokeCommand.self, TrustThresholdCommand.self, TrustDenyCommand.self, TrustFloorCommand.self,
-            TrustSignCommand.self, TrustVerifyCommand.self, TrustShowCommand.self,
+            TrustRevokeCommand.self, TrustThresholdCommand.self, TrustPolicyCommand.self, TrustDenyCommand.self,
+            TrustFloorCommand.self, TrustSignCommand.self, TrustVerifyCommand.self, TrustShowCommand.self,
         ])
 }

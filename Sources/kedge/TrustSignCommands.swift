@@ -47,9 +47,7 @@ struct TrustSignCommand: ParsableCommand {
         try TrustDraftOptions.write(document, to: root)
         for signer in signers { StandardStream.output.line("\(root)  signed by \(signer.publicKey.id.hex)") }
         for judge in [before, document.root].compactMap({ $0 }) {
-            let progress = document.progress(for: judge)
-            StandardStream.output.line(
-                "root keys of version \(progress.version): \(progress.present) of \(progress.needed) needed signatures")
+            for line in document.progress(for: judge).lines { StandardStream.output.line(line) }
         }
         if before == nil, document.root.version > 1 {
             StandardStream.output.line("root keys of version \(document.root.version - 1): not known, see --former")
@@ -102,17 +100,22 @@ struct TrustShowCommand: JSONPrinting {
         let shown = document.root
         StandardStream.output.line("version \(shown.version)  \(shown.environment.rawValue)  floor \(shown.floor)")
         for role in shown.roles {
-            StandardStream.output.line("\(role.role.rawValue)  \(role.threshold) of \(role.keys.count)")
-            for id in role.keys {
-                StandardStream.output.line("  \(id.hex)  \(shown.key(id)?.name ?? "")")
+            for (index, group) in role.groups.enumerated() {
+                let name = group.name.map { ", group \($0)" } ?? ""
+                StandardStream.output.line(
+                    "\(index == 0 ? "" : "and ")\(role.role.rawValue)\(name)  \(group.threshold) of \(group.keys.count)"
+                )
+                for id in group.keys {
+                    let key = shown.key(id)
+                    StandardStream.output.line(
+                        "  \(id.hex)  \(key?.name ?? "")  \(key?.publicKey.algorithm.name ?? "")")
+                }
             }
         }
         for id in shown.revoked { StandardStream.output.line("revoked  \(id.hex)") }
         for digest in shown.deniedReleases { StandardStream.output.line("denied  \(digest.hex)") }
         for judge in [try former.load(for: shown, at: root), shown].compactMap({ $0 }) {
-            let progress = document.progress(for: judge)
-            StandardStream.output.line(
-                "signed by \(progress.present) of \(progress.needed) root keys of version \(progress.version)")
+            for line in document.progress(for: judge).lines { StandardStream.output.line("signed: " + line) }
         }
     }
 }

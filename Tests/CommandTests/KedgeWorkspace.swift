@@ -9,9 +9,9 @@ struct KedgeWorkspace {
     private let kedge: BuiltCommand
 
     /// With keys in `keys` and a recipe for `rootfs.img` of `imageBytes` bytes.
-    init(imageBytes: Int = 3_000_000) throws {
+    init(imageBytes: Int = 3_000_000, startedBy prefix: [String] = []) throws {
         directory = try CommandDirectory()
-        kedge = try BuiltCommand("kedge")
+        kedge = try BuiltCommand("kedge", startedBy: prefix)
         try #require(try run(["keys", "new", "keys", "--environment", "dev"]).status == 0)
         try FileSystem.replace(directory("rootfs.img"), with: Self.image(imageBytes))
         try FileSystem.replace(directory("recipe.toml"), with: Array(Self.recipe.utf8))

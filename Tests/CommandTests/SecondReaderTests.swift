@@ -118,7 +118,7 @@ struct SecondReaderTests {
 }
 
 /// The second reader, run with the system's Python.
-private enum SecondReader {
+enum SecondReader {
     static let repository = FileSystem.parent(of: FileSystem.parent(of: FileSystem.parent(of: #filePath)))
 
     static var isUsable: Bool {
@@ -131,8 +131,11 @@ private enum SecondReader {
 
     static func fixture(_ name: String) -> String { "\(repository)/Fixtures/\(name)" }
 
-    static func run(_ arguments: [String], in directory: String) throws -> BuiltCommand.Outcome {
+    static func run(
+        _ arguments: [String], in directory: String, environment: [String: String] = [:]
+    ) throws -> BuiltCommand.Outcome {
         try BuiltCommand("kedge").run(
-            program: ["python3", "\(repository)/tools/verify-bundle.py"] + arguments, in: directory)
+            program: ["python3", "\(repository)/tools/verify-bundle.py"] + arguments, in: directory,
+            environment: environment)
     }
 }

@@ -111,9 +111,10 @@ struct OpenSSLAgreementTests {
         try FileMode.set(0o600, key)
         try OpenSSLProgram.run("pkey", "-in", key, "-pubout", "-out", key + ".pub")
         let secret = #expect(throws: SigningError.self) { try SigningKey.load(path: key, passphrase: noPassphrase) }
-        #expect(secret == .invalid(path: key, why: "only Ed25519 and ECDSA P-256 keys are supported"))
+        let why = "only Ed25519, ECDSA P-256, ML-DSA-65 and ML-DSA-87 keys are supported"
+        #expect(secret == .invalid(path: key, why: why))
         let open = #expect(throws: SigningError.self) { try PublicKey.load(path: key + ".pub") }
-        #expect(open == .invalid(path: key + ".pub", why: "only Ed25519 and ECDSA P-256 keys are supported"))
+        #expect(open == .invalid(path: key + ".pub", why: why))
     }
 
     @Test("openssl verifies the signature in a signed bundle over the pre-authentication encoding")

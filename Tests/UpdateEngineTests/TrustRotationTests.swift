@@ -218,7 +218,7 @@ private final class FolderRotation: TrustRotation, @unchecked Sendable {
     func named(location: String, place: RootPlace) { #expect(RootPlace(named: location) == place) }
 
     @Test(
-        "Roots are taken in turn until one is missing; a file over 64 KiB and a single file that is not there are errors"
+        "Roots are taken in turn until one is missing; a file over 128 KiB and a single file that is not there are errors"
     )
     func follow() throws {
         let device = try TestDevice()
