@@ -53,7 +53,27 @@ struct BundleHead: Sendable {
         bytes.removeLast(surplus.count)
         var head = try BundleHead(verifying: bytes, trust: trust)
         head.surplus = surplus
+        try head.checkEnd(source)
         return head
+    }
+
+    /// Reads the end marker, so that a bundle that is still being copied or lost its end is refused before a slot is
+    /// written. It is asked for only now: until the signature holds, nobody's lengths are followed that far.
+    private func checkEnd(_ source: any BundleSource) throws(Failure) {
+        let header = release.header
+        let range = header.endOffset..<header.totalLength
+        var bytes: [UInt8] = []
+        let known = header.endOffset - header.payloadOffset
+        if known + UInt64(BundleHeader.endByteCount) <= UInt64(surplus.count) {
+            bytes = Array(surplus[Int(known)...].prefix(BundleHeader.endByteCount))
+        } else {
+            try step { () throws(TransferError) in
+                try source.read(range) { (piece) throws(TransferError) in
+                    bytes.append(contentsOf: [UInt8](copying: piece))
+                }
+            }
+        }
+        try step { () throws(FormatError) in try header.checkEnd(bytes.rawBytes) }
     }
 
     /// A bundle has exactly the length that its header says.

@@ -89,12 +89,15 @@ struct AttackTests {
         #expect(Array(try device.contents("rootfs", .b).prefix(image.count)) == image)
     }
 
-    @Test("Every attack of TUF's and Uptane's lists is shown, or named with what it waits for")
+    @Test("Every attack of the lists is shown by a test, or named with the reason why not")
     func complete() throws {
-        let shown = Set(["A1", "A2", "A3", "A5", "A7", "A8", "A9", "A11", "A12"])
-        let named = Set((AttackTable.waiting + AttackTable.elsewhere).map(\.attack.id))
-        #expect(shown.union(named) == Set((1...15).map { "A\($0)" }))
-        for entry in AttackTable.waiting + AttackTable.elsewhere { try entry.attack.record(entry.reason) }
+        let shown = try AttackTable.shown()
+        let named = AttackTable.waiting + AttackTable.elsewhere + AttackTable.notApplicable
+        for id in AttackTable.list {
+            let count = (shown.contains(id) ? 1 : 0) + named.count { $0.attack.id == id }
+            #expect(count == 1, "\(id) is shown or named \(count) times")
+        }
+        for entry in named { try entry.attack.record(entry.reason) }
     }
 }
 
@@ -132,9 +135,9 @@ extension AttackTests {
         try attack.record("refused trust.unknown-key")
     }
 
-    @Test("A11, python-tuf GHSA-pwqf-9h7j-7mv8: one key that signs many times is one key")
+    @Test("A11: one stolen key that signs many times is one key")
     func oneKeyTwice() throws {
-        let attack = Attack("A11", "key compromise, one key counted twice (GHSA-pwqf-9h7j-7mv8)")
+        let attack = Attack("A11", "key compromise: fewer keys than the threshold")
         let second = try requireTwo()
         let forgery = Forgery(image: image)
         let one = try forgery.signature(by: device.key)
@@ -214,9 +217,9 @@ extension AttackTests {
 // MARK: - Which release
 
 extension AttackTests {
-    @Test("A2, Windows CVE-2024-21302: what is older, or below the floor, stays out although it is signed")
+    @Test("A2: what is older, or below the floor, stays out although it is signed")
     func rollback() throws {
-        let attack = Attack("A2", "rollback (CVE-2024-21302, CVE-2022-29173)")
+        let attack = Attack("A2", "rollback")
         let path = device.directory + "/old.kedge"
         try FileSystem.replace(path, with: try Forgery(image: image).bundle(by: device.key))
         device.boot.records[0].acceptedSequence = 6
@@ -252,9 +255,9 @@ extension AttackTests {
         try attack.record("refused policy.expired")
     }
 
-    @Test("A9, OnePlus CVE-2017-8850: a good release of another model or revision is not for this device")
+    @Test("A9: a good release of another model or revision is not for this device")
     func otherDevice() throws {
-        let attack = Attack("A9", "wrong hardware (CVE-2017-8850)")
+        let attack = Attack("A9", "wrong hardware")
         for (old, new, code) in [
             ("\"acme\"", "\"other\"", "policy.wrong-product"), ("\"edge\"", "\"core\"", "policy.wrong-product"),
             ("[1,3]", "[3,4294967295]", "policy.wrong-hardware"),

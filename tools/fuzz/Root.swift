@@ -14,7 +14,9 @@ public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     }
     if let root = try? TrustRoot.decode(document) {
         precondition((try? TrustRoot.decode(root.bytes)) == root, "a root document changes when it is written")
-        for role in root.roles { precondition(role.threshold >= 1 && role.threshold <= role.keys.count) }
+        for group in root.roles.flatMap({ $0.groups }) {
+            precondition(group.threshold >= 1 && group.threshold <= group.keys.count)
+        }
     }
     _ = try? TrustStore(rootFile: input)
     return 0
