@@ -33,7 +33,7 @@ struct TrustStoreLoadTests {
         #expect(directory?.category == .storage)
     }
 
-    @Test("A file longer than 64 KiB is not read")
+    @Test("A file longer than 128 KiB is not read")
     func tooLarge() throws {
         let golden = try Fixture.bytes("trust/root.json")
         let padding = [UInt8](repeating: 0x20, count: RootFile.limit - golden.count)

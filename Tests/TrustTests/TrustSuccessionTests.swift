@@ -120,7 +120,7 @@ struct TrustSuccessionTests {
         #expect(trustError { try first.succeeded(by: file) } == .badSignature(key: try TestKey(1).id))
     }
 
-    @Test("A file over 64 KiB is refused before anything in it is read")
+    @Test("A file over 128 KiB is refused before anything in it is read")
     func tooLarge() throws {
         let good = try signed(numberedRoot(2, root: [1, 2, 3], threshold: 2), by: [1, 2])
         let padded = good + [UInt8](repeating: 0x20, count: RootFile.limit - good.count)

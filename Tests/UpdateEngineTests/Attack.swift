@@ -43,7 +43,6 @@ enum AttackTable {
 
     /// What no test can show yet, and the issue that it waits for.
     static let waiting: [(attack: Attack, reason: String)] = [
-        (Attack("A4", "fast-forward"), "waits for issue 3: jumps of the sequence, and its reset by a root"),
         (Attack("A10", "malicious mirror"), "waits for issue 5: several sources for one bundle"),
         (Attack("A14", "eavesdrop"), "waits: encrypted payloads come after version 1 (enc in the format)"),
         (Attack("A15", "replay to another device"), "waits for issue 3: override statements name a device"),

@@ -237,6 +237,39 @@ extension AttackTests {
         try attack.record("refused \(failure?.code ?? "")")
     }
 
+    @Test("A4: a stolen key cannot push the sequence out of reach, and what it pushed is taken back with the key")
+    func fastForward() throws {
+        let attack = Attack("A4", "fast-forward")
+        let path = device.directory + "/forward.kedge"
+        func outcome(_ sequence: UInt64, by key: SigningKey) throws -> String {
+            var forgery = Forgery(image: image)
+            forgery.edits = [("\"sequence\":5", "\"sequence\":\(sequence)")]
+            forgery.release = "release \(sequence)"
+            try FileSystem.replace(path, with: try forgery.bundle(by: key))
+            let outcome = try installing(path)
+            if outcome == "installed" {
+                try device.powerOn()
+                try device.engine().recover()
+            }
+            return outcome
+        }
+        #expect(try outcome(5, by: device.key) == "installed")
+        for far: UInt64 in [5 + 1 << 20 + 1, 1 << 32, 1 << 53 - 1] {
+            #expect(try outcome(far, by: device.key) == "policy.sequence-jump", "\(far)")
+        }
+        #expect(try outcome(5 + 1 << 20, by: device.key) == "installed")
+        #expect(try outcome(6, by: device.key) == "policy.older")
+        let next = try SigningKey.generate()
+        device.trust = try TrustStore(
+            rootFile: RootDocument.make(
+                version: 2, environment: .dev, created: 1, rootKeys: [(next.publicKey, "root")], rootThreshold: 1,
+                releaseKeys: [(next.publicKey, "release")], releaseThreshold: 1, revoked: [device.key.publicKey.id],
+                signedBy: [next]))
+        #expect(try outcome(7, by: device.key) == "trust.revoked-key")
+        #expect(try outcome(6, by: next) == "installed")
+        try attack.record("refused policy.sequence-jump; taken back by a root")
+    }
+
     @Test("A13: a device that was offline for ten years takes every root in turn, and a release from a stick")
     func longOffline() throws {
         let attack = Attack("A13", "drop-request: years without a word")
