@@ -61,7 +61,7 @@ var targets: [Target] = [
         [
             "BootControl", "BundleFormat", "Floors", "Payload", "Platform", "Slots", "StrictJSON", "Transfer", "Trust",
         ]),
-    deviceTarget("DeviceTwin", ["BundleFormat", "Floors", "Platform", "StrictJSON", "UpdateEngine"]),
+    deviceTarget("DeviceTwin", ["BundleFormat", "Floors", "Platform", "StrictJSON", "Trust", "UpdateEngine"]),
     deviceTarget(
         "DeviceService",
         [
@@ -129,7 +129,7 @@ if !embedded {
         testTarget("Slots", ["Payload"]),
         testTarget("BootControl"),
         testTarget("Floors"),
-        testTarget("DeviceTwin", ["BootControl", "Floors", "UpdateEngine"]),
+        testTarget("DeviceTwin", ["BootControl", "Floors", "Trust", "UpdateEngine"]),
         testTarget("DeviceService", ["BootControl", "Floors", "Slots", "Transfer", "UpdateEngine"]),
     ]
 }

@@ -3,12 +3,14 @@ internal import Platform
 /// What the user asked for.
 struct CommandLineArguments: Equatable {
     enum Command: Equatable {
-        case install(location: String, attempt: String?)
+        case install(location: String, attempt: String?, override: String?)
         case status
         case confirm, rollback, cancel
         case run(once: Bool, agent: Bool)
         case trustShow
         case trustUpdate(location: String)
+        case overrideRequest, overrideForget
+        case channelUpdate
         case floorShow
         case floorInit(ownerPassword: String?)
         case help, version
@@ -22,6 +24,7 @@ struct CommandLineArguments: Equatable {
         var plain: [String] = []
         var attempt: String?
         var owner: String?
+        var override: String?
         var once = false
         var agent = false
         var asked: Command?
@@ -36,6 +39,7 @@ struct CommandLineArguments: Equatable {
             switch words[index] {
             case "--config", "-c": configuration = try value("--config")
             case "--attempt": attempt = try value("--attempt")
+            case "--override": override = try value("--override")
             case "--owner-password-file": owner = try value("--owner-password-file")
             case "--json": json = true
             case "--once": once = true
@@ -55,16 +59,18 @@ struct CommandLineArguments: Equatable {
             command = asked
             return
         }
-        command = try Self.command(plain, attempt: attempt, owner: owner, once: once, agent: agent)
+        command = try Self.command(
+            plain, attempt: attempt, override: override, owner: owner, once: once, agent: agent)
     }
 
     private static func command(
-        _ words: [String], attempt: String?, owner: String?, once: Bool, agent: Bool
+        _ words: [String], attempt: String?, override: String?, owner: String?, once: Bool, agent: Bool
     ) throws(ServiceError) -> Command {
         guard let name = words.first else { throw .usage("there is no command") }
-        let takes = name == "trust" ? 3 : name == "install" || name == "floor" ? 2 : 1
+        let takes = name == "trust" ? 3 : ["install", "floor", "override", "channel"].contains(name) ? 2 : 1
         if words.count > takes { throw .usage("\(words[takes]) is one word too many") }
         if attempt != nil, name != "install" { throw .usage("--attempt belongs to install") }
+        if override != nil, name != "install" { throw .usage("--override belongs to install") }
         if owner != nil, words != ["floor", "init"] {
             throw .usage("--owner-password-file belongs to floor init")
         }
@@ -72,13 +78,20 @@ struct CommandLineArguments: Equatable {
         switch name {
         case "install":
             guard words.count == 2 else { throw .usage("install needs a URL or a file") }
-            return .install(location: words[1], attempt: attempt)
+            return .install(location: words[1], attempt: attempt, override: override)
         case "status": return .status
         case "confirm": return .confirm
         case "rollback": return .rollback
         case "cancel": return .cancel
         case "run": return .run(once: once, agent: agent)
         case "trust": return try trust(words)
+        case "override":
+            if words == ["override", "request"] { return .overrideRequest }
+            if words == ["override", "forget"] { return .overrideForget }
+            throw .usage("override needs request or forget")
+        case "channel":
+            if words == ["channel", "update"] { return .channelUpdate }
+            throw .usage("channel needs update")
         case "floor":
             if words == ["floor", "show"] { return .floorShow }
             if words == ["floor", "init"] { return .floorInit(ownerPassword: owner) }
@@ -102,7 +115,8 @@ struct CommandLineArguments: Equatable {
         USAGE  kedged [--config FILE] COMMAND
 
           install URL|FILE   install a release on the spare slots and arm it; the same call again goes on after
-                             any interruption (--attempt ID names the attempt)
+                             any interruption (--attempt ID names the attempt; --override FILE lets an older
+                             release in, once, by a statement that was signed for this device)
           status             what runs, what is spare, what the last attempt did
           confirm            confirm the release on trial without its health check
           rollback           give up the release on trial, or go back to the former release
@@ -110,6 +124,9 @@ struct CommandLineArguments: Equatable {
           trust show         the trust root in force: keys, thresholds, revoked keys, denied releases, floor
           trust update PLACE take the trust roots that follow: PLACE is a directory or its URL with root.N.json
                              files, one of these files, or a single .json. Every install looks beside the bundle too
+          override request   ask for an older release: prints the id and nonce that kedge override new takes
+          override forget    give the request up
+          channel update     look at the channel's statement now; kedged status shows what it says
           floor show         the lowest security version that this device accepts, and who says so
           floor init         define the TPM's counter for it, once, in the factory (--owner-password-file FILE, if
                              the TPM's owner has a password)
@@ -131,6 +148,8 @@ struct CommandLineArguments: Equatable {
           [trust]    root (root.json; /etc/kedge/root.json)
           [floor]    store = record | file | tpm: keep the floor in the boot record alone (default), in two files of
                      the data directory too, or in a TPM's counter too: tcti (device:/dev/tpmrm0), index (0x0184b347)
+          [channel]  name, url (or beside each bundle: NAME.channel.json), policy = report | newest (refuse what a
+                     fresh statement does not name as the newest; default report)
           [boot]     backend = simulated | uboot; record (simulated); environment1, environment2 = PATH OFFSET SIZE
                      (uboot); cmdline (/proc/cmdline); tries (3); reboot (/sbin/reboot; or none)
           [slot NAME a] and [slot NAME b]

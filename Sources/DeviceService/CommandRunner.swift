@@ -65,8 +65,16 @@ public enum CommandRunner {
         }
         let device = try Device(configuration)
         switch arguments.command {
-        case .install(let location, let attempt):
-            try work(device, arguments) { (engine) throws(Failure) in try engine.install(location, id: attempt) }
+        case .install(let location, let attempt, let file):
+            var override: [UInt8]?
+            if let file { override = try OverrideCommand.read(file) }
+            let offered = override
+            try work(device, arguments) { (engine) throws(Failure) in
+                try engine.install(location, id: attempt, override: offered)
+            }
+        case .overrideRequest: try OverrideCommand.request(device, json: arguments.json)
+        case .overrideForget: try OverrideCommand.forget(device)
+        case .channelUpdate: try updateChannel(device, arguments)
         case .confirm: try work(device, arguments) { (engine) throws(Failure) in try engine.confirm() }
         case .rollback: try work(device, arguments) { (engine) throws(Failure) in try engine.rollBack() }
         case .cancel: try cancel(device, arguments)
@@ -86,6 +94,23 @@ public enum CommandRunner {
         let version = chain.trust.root.version
         StandardStream.output.line(
             taken == 0 ? "trust root \(version): nothing newer" : "trust root \(version), was \(Int(version) - taken)")
+    }
+
+    /// Works beside a running daemon, which reads what is kept before its next attempt.
+    private static func updateChannel(_ device: Device, _ arguments: CommandLineArguments) throws(Failure) {
+        guard let channel = device.configuration.channel, channel.location != nil else {
+            throw Failure(ServiceError.usage("channel update needs name and url in [channel]"))
+        }
+        do throws(SystemError) { try device.state.prepare() } catch { throw Failure(ServiceError.dataDirectory(error)) }
+        let engine = try Engine(device.surroundings)
+        engine.refreshChannel()
+        let status = engine.status
+        if arguments.json {
+            StandardStream.output.line(ReportedChannel.json(status.channel).compactText)
+        } else if let known = status.channel {
+            for line in StatusText.channel(known) { StandardStream.output.line(line) }
+        }
+        if let problem = status.channel?.problem { throw problem }
     }
 
     private static func show(_ chain: TrustChain, _ arguments: CommandLineArguments) {

@@ -31,10 +31,12 @@ struct DeviceConfiguration: Sendable {
     var healthDeadline: UInt32?
     var http: HTTPOptions
     var floor: FloorPlace
+    /// The channel that the device follows, if any.
+    var channel: ChannelPlace?
 
     /// Where it is by default.
     static let defaultPath = "/etc/kedge/device.ini"
-    private static let sections = ["device", "trust", "floor", "boot", "health", "network"]
+    private static let sections = ["device", "trust", "floor", "channel", "boot", "health", "network"]
 
     /// Reads and checks the file. Paths are not looked at yet.
     init(path: String) throws(ServiceError) {
@@ -59,6 +61,7 @@ struct DeviceConfiguration: Sendable {
         healthDeadline = deadline == 0 ? nil : UInt32(deadline)
         http = try Self.network(&reader)
         floor = try FloorPlace(&reader)
+        channel = try ChannelPlace(&reader)
         slots = try Self.slots(&reader)
         try reader.finish(known: Self.sections)
     }

@@ -126,7 +126,10 @@ struct Device {
             power: CommandPower(configuration.reboot),
             health: CommandHealth(configuration.health, deadline: configuration.healthDeadline), time: time,
             random: random, tries: configuration.tries, rotation: trust,
-            floor: configuration.floor.store(data: configuration.data), built: KedgeVersion.made)
+            floor: configuration.floor.store(data: configuration.data), built: KedgeVersion.made,
+            overrides: FileDocument(configuration.data + "/override"),
+            channel: configuration.channel?.following(
+                data: configuration.data, configuration.http, time: time, random: random))
     }
 
     private static func home(_ configuration: DeviceConfiguration) throws(Failure) -> any BootHome {

@@ -1,7 +1,9 @@
 internal import BootControl
+internal import BundleFormat
 internal import DeviceTwin
 internal import Platform
 internal import StrictJSON
+internal import Trust
 internal import UpdateEngine
 
 /// `kedged status`.
@@ -38,9 +40,32 @@ enum StatusText {
             lines.append("          \(failure.code): \(failure.context)")
             lines.append("          \(failure.remedy)")
         }
+        if let channel = status.channel { lines += self.channel(channel) }
+        if let request = status.overrideRequest {
+            lines.append("override  asked for with nonce \(Hex.encode(request.nonce)), \(request.boots) boots ago")
+        }
         if status.time.clock != .good {
             let why = status.time.clock == .behind ? "stands before what is known of the time" : "is not believed"
             lines.append("clock     \(why); it is at least \(status.time.lowerBound) (seconds since 1970)")
+        }
+        return lines
+    }
+
+    /// The channel's lines.
+    static func channel(_ channel: ChannelStatus) -> [String] {
+        var lines: [String] = []
+        if let statement = channel.statement {
+            let hours = (channel.age ?? 0) / 3600
+            let state = channel.isStale ? "stale, it should have been renewed" : "fresh"
+            lines.append(
+                "channel   \(channel.name): newest is \(statement.releaseID), sequence \(statement.sequence); "
+                    + "\(hours) h old, \(state)")
+        } else {
+            lines.append("channel   \(channel.name): nothing known")
+        }
+        if let problem = channel.problem {
+            lines.append("          \(problem.code): \(problem.context)")
+            lines.append("          \(problem.remedy)")
         }
         return lines
     }

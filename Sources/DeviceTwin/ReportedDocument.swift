@@ -24,6 +24,8 @@ public enum ReportedDocument {
             ("floor", .integer(Int64(status.floor))),
             ("floorStore", ReportedFloor.store(status.floors)),
             ("acceptedSequence", .integer(Int64(clamping: status.record.acceptedSequence))),
+            ("channel", ReportedChannel.json(status.channel)),
+            ("overrideRequest", overrideRequest(status.overrideRequest)),
             ("clock", clock(status.time)),
             ("updater", .string(KedgeVersion.text)),
         ])
@@ -35,6 +37,14 @@ public enum ReportedDocument {
     /// A desired document that was refused.
     public static func refusal(_ error: Failure) -> JSONValue {
         .members([("ota", .members([("refused", failure(error))]))])
+    }
+
+    /// The nonce is no secret: it is worth something only with the signatures of the override role.
+    private static func overrideRequest(_ request: OverrideBook.Request?) -> JSONValue {
+        guard let request else { return .null }
+        return .members([
+            ("nonce", .string(Hex.encode(request.nonce))), ("boots", .integer(Int64(request.boots))),
+        ])
     }
 
     /// Nothing while the clock is good, or every report would differ.

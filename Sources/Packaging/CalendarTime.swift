@@ -1,5 +1,5 @@
 /// Points in time in the proleptic Gregorian calendar, without time zones of the machine.
-enum CalendarTime {
+public enum CalendarTime {
     /// Days since 1970-01-01, for years from 0. Counting years from March puts the leap day last.
     static func days(year: Int64, month: Int64, day: Int64) -> Int64 {
         let shifted = month <= 2 ? year + 399 : year + 400
@@ -10,7 +10,7 @@ enum CalendarTime {
     }
 
     /// Seconds since 1970 as `2026-05-01T12:00:00Z` (RFC 3339).
-    static func text(_ seconds: Int64) -> String {
+    public static func text(_ seconds: Int64) -> String {
         let days = seconds / 86400
         var year: Int64 = 1970 + days / 366
         while Self.days(year: year + 1, month: 1, day: 1) <= days { year += 1 }

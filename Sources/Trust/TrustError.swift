@@ -32,6 +32,8 @@ public enum TrustError: StableError, Equatable, Sendable {
     case rootMissing(path: String)
     /// The JSON of the trust root.
     case root(JSONError)
+    /// The JSON of a statement.
+    case statement(JSONError)
     /// The bytes of a bundle.
     case format(FormatError)
     /// A file could not be read.
@@ -51,7 +53,7 @@ public enum TrustError: StableError, Equatable, Sendable {
         case .rootLoosens: "trust.root-loosens"
         case .rootsTooLong: "trust.roots-too-long"
         case .rootMissing: "trust.root-missing"
-        case .root(let error): error.code
+        case .root(let error), .statement(let error): error.code
         case .format(let error): error.code
         case .system(let error): error.code
         }
@@ -82,6 +84,7 @@ public enum TrustError: StableError, Equatable, Sendable {
         case .rootsTooLong(let bytes): "the roots from the built-in one to the newest have \(bytes) bytes"
         case .rootMissing(let path): "there is no trust root at \(path)"
         case .root(let error): "trust root: \(error.context)"
+        case .statement(let error): "statement: \(error.context)"
         case .format(let error): error.context
         case .system(let error): error.context
         }
@@ -98,6 +101,7 @@ public enum TrustError: StableError, Equatable, Sendable {
         case .revokedKey: "Sign it with a key that is not revoked"
         case .deniedRelease: "Install a newer release"
         case .rootInvalid, .root: "Make the trust root again with kedge"
+        case .statement: "Make the statement again with kedge"
         case .rootVersion: "Take every root in turn, each one version above the former"
         case .rootLoosens: "Make a root that keeps what the former one refuses"
         case .rootsTooLong: "Ship a release with a newer built-in trust root"

@@ -8,6 +8,8 @@ extension Engine {
     public func recover() throws(Failure) {
         try settleRecord()
         try latchDerived()
+        try noteBootForOverride()
+        refreshChannel()
         raiseFloor(repairs: false)
         if state.sequenceRoot == 0 {
             noteSequenceRoot()
@@ -42,10 +44,18 @@ extension Engine {
     /// Without `id` an interrupted attempt at the same location goes on; otherwise a new attempt starts. An id that
     /// already ended is answered with its result and nothing is done.
     ///
+    /// `override` is the file of an override statement, which lets an older release in where it is for this device, its
+    /// nonce and this release. It is used up when the attempt begins, and then goes with the attempt.
+    ///
     /// - Throws: the failure that ended the attempt, or that made it pause (category `network`: the same call goes
     ///   on later from what is in the slot).
-    public func install(_ location: String, id: String? = nil, wanted: Digest? = nil) throws(Failure) {
+    public func install(
+        _ location: String, id: String? = nil, wanted: Digest? = nil, override: [UInt8]? = nil
+    ) throws(Failure) {
         try settleRecord()
+        try noteBootForOverride()
+        offeredOverride = override
+        defer { offeredOverride = nil }
         if let id {
             guard Attempt.isValid(id: id) else { throw Failure(EngineError.badAttemptID) }
             if let result = state.result(of: id) {

@@ -171,11 +171,13 @@ extension Engine {
             attempt.manifest == head.release.digest && machine.record.phase == .writing
             && machine.record.attempt == attempt.id
         let sequence = sequenceRule()
+        let admission = Admission(
+            identity: outside.identity, record: machine.record, running: machine.running, floors: floors,
+            sequence: sequence, now: now(), clock: clock.judge(outside.time.realSeconds()), resumes: resumes)
+        let permit = try admit(head.release, attempt, admission)
+        refreshChannel(beside: attempt.location)
         try step { () throws(EngineError) in
-            try Admission(
-                identity: outside.identity, record: machine.record, running: machine.running, floors: floors,
-                sequence: sequence, now: now(), clock: clock.judge(outside.time.realSeconds()), resumes: resumes
-            ).check(head.release)
+            try checkNewest(head.release, isRepair: permit != nil || admission.isRepair(head.release))
         }
         // Its time has come, or it would not have been admitted.
         if let notBefore = manifest.notBefore { clock.learn(notBefore) }
@@ -193,6 +195,7 @@ extension Engine {
         try planSlots(head, &attempt, resumes: resumes)
         machine.note(attempt)
         try keep(head)
+        try redeem(permit, attempt)
         return .planned(
             attempt, sequence: manifest.sequence, securityVersion: manifest.securityVersion,
             resetSequence: sequence.isReset ? sequence.accepted : nil)

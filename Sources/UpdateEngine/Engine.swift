@@ -32,6 +32,11 @@ public final class Engine: @unchecked Sendable {
     var rebooting = false
     var clock: LowerBoundClock
     var floors = FloorStatus()
+    var overrides: OverrideBook?
+    /// The override that came with the attempt in work.
+    var offeredOverride: [UInt8]?
+    var channelStatement: ChannelStatement?
+    var channelProblem: Failure?
     /// A write of the boot record failed, and reading it again too: nobody knows which record is on the medium.
     var recordUnknown = false
     private let monitor = Monitor()
@@ -60,7 +65,9 @@ public final class Engine: @unchecked Sendable {
             anchor: max(outside.built, outside.trust.root.created), kept: state.timeFloor)
         floors.root = outside.trust.root.floor
         floors.store = outside.floor?.kind
+        if let document = outside.overrides { overrides = try OverrideBook(document) }
         readFloor()
+        loadChannel()
         for set in SlotSet.allCases {
             if let head = keptHead(set) { clock.learn(head.release.manifest.created) }
         }
@@ -98,6 +105,8 @@ public final class Engine: @unchecked Sendable {
         status.pause = pause
         status.results = state.results
         status.floors = floors
+        status.overrideRequest = overrides?.request
+        status.channel = channelStatus
         status.time = TimeStatus(lowerBound: now(), clock: clock.judge(outside.time.realSeconds()))
         if let derived = derivedResult(), status.results.last(where: { $0.attempt == derived.attempt }) == nil {
             status.results.append(derived)

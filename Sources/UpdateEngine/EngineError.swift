@@ -22,6 +22,19 @@ public enum EngineError: StableError, Equatable, Sendable {
     case sequenceJump(sequence: UInt64, accepted: UInt64)
     /// The floor's store does not answer, and the release is older than what runs.
     case floorUnknown(securityVersion: UInt32, running: UInt32, why: String)
+    /// An override cannot go below this floor.
+    case belowHardFloor(securityVersion: UInt32, floor: UInt32, keeper: String)
+    /// A fresh statement of the channel names another release, and the policy asks for the newest.
+    case notNewest(sequence: UInt64, newest: UInt64, release: String, channel: String)
+    case overrideOtherRelease(wanted: Digest, found: Digest)
+    case overrideOtherDevice(String)
+    /// The nonce is not the one that this device asked with last, or was used.
+    case overrideNonce
+    case overrideExpired(String)
+    case channelOther(wanted: String, found: String)
+    /// An older statement than one that is known, or another one of the same time.
+    case channelReplayed(sequence: UInt64, known: UInt64)
+    case channelTime(created: Int64)
     case updaterTooOld(needed: String)
     case expired(at: Int64)
     case notYet(at: Int64)
@@ -52,6 +65,15 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .belowFloor: "policy.below-floor"
         case .sequenceJump: "policy.sequence-jump"
         case .floorUnknown: "policy.floor-unknown"
+        case .belowHardFloor: "policy.below-hard-floor"
+        case .notNewest: "policy.not-newest"
+        case .overrideOtherRelease: "override.other-release"
+        case .overrideOtherDevice: "override.other-device"
+        case .overrideNonce: "override.nonce"
+        case .overrideExpired: "override.expired"
+        case .channelOther: "channel.other"
+        case .channelReplayed: "channel.replayed"
+        case .channelTime: "channel.time"
         case .updaterTooOld: "policy.updater-too-old"
         case .expired: "policy.expired"
         case .notYet: "policy.not-yet"
@@ -77,7 +99,8 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .canceled: .canceled
         case .badAttemptID: .usage
         case .otherManifest, .wrongProduct, .wrongHardware, .older, .belowFloor, .sequenceJump, .floorUnknown,
-            .updaterTooOld, .expired, .notYet:
+            .updaterTooOld, .expired, .notYet, .belowHardFloor, .notNewest, .overrideOtherRelease, .overrideOtherDevice,
+            .overrideNonce, .overrideExpired, .channelOther, .channelReplayed, .channelTime:
             .policy
         case .healthFailed, .wrongImage, .bootFailed: .health
         case .head, .journal: .storage
@@ -106,6 +129,19 @@ public enum EngineError: StableError, Equatable, Sendable {
             "the release has sequence \(sequence), more than \(SequenceRule.mostJump) above \(accepted)"
         case .floorUnknown(let version, let running, let why):
             "the release has security version \(version), \(running) runs, and the floor is not known: \(why)"
+        case .belowHardFloor(let version, let floor, let keeper):
+            "the release has security version \(version), and the \(keeper) holds \(floor), which no override lowers"
+        case .notNewest(let sequence, let newest, let release, let channel):
+            "the release has sequence \(sequence), the channel \(channel) names \(release) with \(newest)"
+        case .overrideOtherRelease(let wanted, let found):
+            "the override is for the release with manifest \(wanted), the bundle has \(found)"
+        case .overrideOtherDevice(let id): "the override does not name this device, \(id)"
+        case .overrideNonce: "the override was used already, or answers another request than the one that waits"
+        case .overrideExpired(let when): "the override ended \(when)"
+        case .channelOther(let wanted, let found): "the statement is of the channel \(found), not of \(wanted)"
+        case .channelReplayed(let sequence, let known):
+            "the channel's statement is older than one that is known (sequence \(sequence), known \(known))"
+        case .channelTime(let created): "the channel's statement was made at \(created), which is not believed"
         case .updaterTooOld(let needed): "the release needs kedged \(needed), this is \(KedgeVersion.text)"
         case .expired(let at): "the release expired at \(at) (seconds since 1970)"
         case .notYet(let at): "the release is not to be installed before \(at) (seconds since 1970)"
@@ -137,6 +173,14 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .older, .belowFloor: "Choose a newer release; for an older one build it again with a higher sequence"
         case .sequenceJump: "Build it with a sequence that follows the last one, or sign a newer trust root first"
         case .floorUnknown: "Choose a release at least as new as the running one, and see kedged floor show"
+        case .belowHardFloor: "Build the older software again as a new release with a higher security version"
+        case .notNewest: "Install the release that the channel names"
+        case .overrideOtherRelease: "Install the release that the override names"
+        case .overrideOtherDevice: "Check id in [device], and let an override be made for this device"
+        case .overrideNonce, .overrideExpired: "Ask with kedged override request, and let a new override be made"
+        case .channelOther: "Check name and url in [channel]"
+        case .channelReplayed: "Publish the newest statement; if it is there, somebody holds it back"
+        case .channelTime: "Sign the statement again with a clock that is right"
         case .updaterTooOld: "Install a release that brings a newer kedged first"
         case .expired: "Choose a newer release"
         case .notYet: "Try later, or check the device's clock"
@@ -147,6 +191,16 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .head, .journal: "Check the data directory of device.ini; a new attempt starts over"
         case .reboot: "Reboot by hand; the new release is tried at the next boot"
         case .unknownRunningSlot: "The boot loader must pass kedge.slot=a or kedge.slot=b on the kernel command line"
+        }
+    }
+}
+
+extension EngineError {
+    /// Whether an override may let a release in that was refused for this reason.
+    var canBeOverridden: Bool {
+        switch self {
+        case .older, .belowFloor, .expired: true
+        default: false
         }
     }
 }

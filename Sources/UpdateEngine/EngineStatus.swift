@@ -29,6 +29,11 @@ public struct EngineStatus: Equatable, Sendable {
     /// What is known of the time.
     public var time = TimeStatus(lowerBound: 0, clock: .good)
 
+    /// The request for a downgrade that waits for its statement.
+    public var overrideRequest: OverrideBook.Request?
+    /// What is known of the channel that the device follows.
+    public var channel: ChannelStatus?
+
     /// Lowest security version that this device accepts.
     public var floor: UInt32 { floors.effective(record.floor) }
     /// Release in a slot set.

@@ -93,12 +93,17 @@ public struct EngineSurroundings: Sendable {
     public let floor: (any FloorStore)?
     /// When this program was made (seconds since 1970); 0 when that is not known.
     public let built: Int64
+    /// Keeps what the device asked for as downgrades; nil where none is ever authorised.
+    public let overrides: (any KeptDocument)?
+    /// The channel that the device follows, if any.
+    public let channel: ChannelFollowing?
 
     public init(
         identity: DeviceIdentity, trust: TrustStore, boot: any BootHome, running: RunningSlot,
         slots: any SlotProvider, sources: any SourceOpener, state: any StateStore, power: any PowerControl,
         health: any HealthCheck, time: any TimeSource, random: any RandomSource, tries: UInt8,
-        rotation: (any TrustRotation)? = nil, floor: (any FloorStore)? = nil, built: Int64 = 0
+        rotation: (any TrustRotation)? = nil, floor: (any FloorStore)? = nil, built: Int64 = 0,
+        overrides: (any KeptDocument)? = nil, channel: ChannelFollowing? = nil
     ) {
         self.identity = identity
         self.trust = trust
@@ -115,5 +120,7 @@ public struct EngineSurroundings: Sendable {
         self.rotation = rotation
         self.floor = floor
         self.built = built
+        self.overrides = overrides
+        self.channel = channel
     }
 }

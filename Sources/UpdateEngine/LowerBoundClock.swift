@@ -46,7 +46,8 @@ struct LowerBoundClock: Equatable, Sendable {
         return isPlausible(reading) ? .good : .ahead
     }
 
-    private func isPlausible(_ time: Int64) -> Bool {
+    /// Whether a time lies before the horizon.
+    func isPlausible(_ time: Int64) -> Bool {
         let (limit, overflow) = anchor.addingReportingOverflow(Self.horizon)
         return overflow || time <= limit
     }

@@ -23,6 +23,8 @@ internal import Platform
         subcommands: [
             KeysCommand.self,
             TrustCommand.self,
+            ChannelCommand.self,
+            OverrideCommand.self,
             InitCommand.self,
             BuildCommand.self,
             SignCommand.self,

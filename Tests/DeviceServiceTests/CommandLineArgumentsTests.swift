@@ -8,9 +8,12 @@ struct CommandLineArgumentsTests {
     typealias Command = CommandLineArguments.Command
 
     static let good: [(words: [String], command: Command)] = [
-        (["install", "http://h/r.kedge"], .install(location: "http://h/r.kedge", attempt: nil)),
-        (["install", "r.kedge", "--attempt", "x-1"], .install(location: "r.kedge", attempt: "x-1")),
-        (["--attempt", "x-1", "install", "r.kedge"], .install(location: "r.kedge", attempt: "x-1")),
+        (["install", "http://h/r.kedge"], .install(location: "http://h/r.kedge", attempt: nil, override: nil)),
+        (["install", "r.kedge", "--attempt", "x-1"], .install(location: "r.kedge", attempt: "x-1", override: nil)),
+        (["--attempt", "x-1", "install", "r.kedge"], .install(location: "r.kedge", attempt: "x-1", override: nil)),
+        (["install", "r.kedge", "--override", "o"], .install(location: "r.kedge", attempt: nil, override: "o")),
+        (["override", "request"], .overrideRequest), (["override", "forget"], .overrideForget),
+        (["channel", "update"], .channelUpdate),
         (["status"], .status), (["confirm"], .confirm), (["rollback"], .rollback), (["cancel"], .cancel),
         (["trust", "show"], .trustShow), (["trust", "update", "d"], .trustUpdate(location: "d")),
         (["floor", "show"], .floorShow), (["floor", "init"], .floorInit(ownerPassword: nil)),

@@ -166,6 +166,16 @@ struct DeviceConfigurationTests {
         #expect(full.floor == .tpm(tcti: "swtpm:path=/s", index: 0x01bf_ffff))
     }
 
+    @Test("A channel has a name, and perhaps a place of its own and a policy")
+    func channel() throws {
+        #expect(try read(Self.smallest).channel == nil)
+        let beside = try #require(try read("channel", "name = stable").channel)
+        #expect(beside.name.text == "stable" && beside.location == nil && beside.policy == .report)
+        let full = try #require(
+            try read("channel", "name = beta\nurl = https://h/beta.channel.json\npolicy = newest").channel)
+        #expect(full.location == "https://h/beta.channel.json" && full.policy == .newest)
+    }
+
     @Test("reboot = none leaves the reboot to somebody else")
     func noReboot() throws { #expect(try read("boot", "reboot = none").reboot == nil) }
 
@@ -193,6 +203,10 @@ struct DeviceConfigurationTests {
         ("device", "serial = 5", ["[device]", "unknown key serial"]),
         ("device", "Vendor = x", ["[device]", "unknown key Vendor"]),
         ("trust", "roots = /x", ["[trust]", "unknown key roots"]),
+        ("channel", "url = http://h/c", ["[channel]", "name"]),
+        ("channel", "name = Stable", ["Stable", "a-z"]),
+        ("channel", "name = stable\nurl =", ["url is empty"]),
+        ("channel", "name = stable\npolicy = strict", ["policy = strict", "report or newest"]),
         ("floor", "store = fuse", ["store = fuse", "record, file or tpm"]),
         ("floor", "store = file\ntcti = x", ["[floor]", "unknown key tcti"]),
         ("floor", "store = tpm\ntcti =", ["tcti is empty"]),

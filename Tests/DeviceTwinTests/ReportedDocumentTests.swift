@@ -5,6 +5,7 @@ import Foundation
 import Platform
 import StrictJSON
 import Testing
+import Trust
 @testable import UpdateEngine
 
 @testable import DeviceTwin
@@ -74,9 +75,33 @@ import Testing
             status.floors.store = .tpm
             status.floors.stored = 3
         }
+        if phase == .armed {
+            status.overrideRequest = try request()
+            status.channel = try channel()
+        }
         if phase == .idle { status.time = TimeStatus(lowerBound: 1_793_491_200, clock: .behind) }
         if phase.isTerminal { status.results = [result(phase, attempt)] }
         return status
+    }
+
+    private static func request() throws -> OverrideBook.Request {
+        final class Document: KeptDocument {
+            func read() throws(SystemError) -> [UInt8]? {
+                let nonce = Hex.encode([UInt8](repeating: 0x5a, count: 16))
+                return Array(#"{"format":1,"request":{"nonce":"\#(nonce)","boots":2,"lastBoot":"b00t"}}"#.utf8)
+            }
+            func write(_ bytes: [UInt8]) throws(SystemError) {}
+        }
+        return try #require(try OverrideBook(Document()).request)
+    }
+
+    private static func channel() throws -> ChannelStatus {
+        let name = try #require(Identifier("stable"))
+        let statement = ChannelStatement(
+            channel: name, sequence: 12, manifest: newRelease.manifest, releaseID: newRelease.id,
+            created: 1_794_000_000, expires: 1_794_604_800)
+        return ChannelStatus(
+            name: name, policy: .newest, statement: statement, isStale: false, age: 90_000, problem: nil)
     }
 
     private static func result(_ phase: Phase, _ attempt: Attempt) -> AttemptResult {

@@ -176,6 +176,8 @@ final class TestDevice: @unchecked Sendable {
     var built: Int64 = 0
     /// The floor's store, if it has one.
     var floor: MemoryFloor?
+    var overrides: MemoryDocument?
+    var channel: ChannelFollowing?
 
     init() throws {
         directory =
@@ -261,7 +263,8 @@ final class TestDevice: @unchecked Sendable {
                 trust: trust,
                 boot: boot, running: RunningSlot(slot: running, bootID: bootID), slots: FileSlots(self),
                 sources: Sources(self), state: state, power: Power(self), health: Health(self), time: FixedTime(self),
-                random: SystemRandom(), tries: 3, rotation: rotation, floor: floor, built: built),
+                random: SystemRandom(), tries: 3, rotation: rotation, floor: floor, built: built,
+                overrides: overrides, channel: channel),
             observer: observer)
     }
 

@@ -1,0 +1,17 @@
+internal import Platform
+internal import UpdateEngine
+
+/// A small document in a file of the data directory, 0600.
+final class FileDocument: KeptDocument {
+    private let path: String
+    private static let limit = 256 * 1024
+
+    init(_ path: String) { self.path = path }
+
+    func read() throws(SystemError) -> [UInt8]? {
+        if try FileSystem.kind(of: path) == nil { return nil }
+        return try FileSystem.read(path, limit: Self.limit)
+    }
+
+    func write(_ bytes: [UInt8]) throws(SystemError) { try FileSystem.replace(path, with: bytes, mode: 0o600) }
+}
