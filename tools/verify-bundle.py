@@ -2,9 +2,10 @@
 """Verifies a whole Kedge bundle: a second reader, written from the page BundleFormat.md and sharing no code with Kedge.
 
     tools/verify-bundle.py BUNDLE --root ROOT.JSON
+    tools/verify-bundle.py STATEMENT --root ROOT.JSON
 
 Exits 0 and prints one line when signatures, tables, every stored and plain digest, whole images, coverage of the
-payload and the end marker hold; 4 with the reason on standard error when one does not; 2 for a wrong command line and
+payload and the end marker hold, or the signatures and members of a statement; 4 with the reason on standard error when one does not; 2 for a wrong command line and
 6 when a file cannot be read. Needs Python 3.9, `cryptography` (apt: python3-cryptography), and `zstandard` or the zstd
 program. ML-DSA signatures need a `cryptography` that has them (47 and newer), or openssl 3.5, whose program is $OPENSSL
 or openssl; without both they count for nothing.
@@ -615,6 +616,67 @@ def verify(file, root):
     return f"{release}: {len(signers)} signatures, {sum(map(len, read))} windows, manifest {sha(document).hex()}"
 
 
+# Statements
+
+
+MOST_STATEMENT = 131072
+
+
+def read_channel(top):
+    top.name("channel")
+    sequence = top.integer("sequence", 0, (1 << 53) - 1)
+    top.digest("manifest")
+    release = top.text("release", 128)
+    created = top.integer("created", 0, LATEST)
+    check(top.integer("expires", 0, LATEST) > created, "expires")
+    return f"{release} is the newest, sequence {sequence}"
+
+
+def read_override(top):
+    seen = set()
+    for value in top.array("devices", 1, 256):
+        device = Members(value, "device")
+        identity = device.text("id", 128)
+        check(identity not in seen, "a device is there twice")
+        seen.add(identity)
+        check(re.fullmatch("[0-9a-f]{32}", device.text("nonce", 32)), "a nonce")
+        device.end()
+    manifest = top.digest("manifest")
+    created = top.integer("created", 0, LATEST)
+    expires = top.optional("expires", top.integer, 0, LATEST)
+    boots = top.optional("boots", top.integer, 1, 1000)
+    top.optional("reason", top.text, 256)
+    check(expires is not None or boots is not None, "it never ends")
+    check(expires is None or expires > created, "expires")
+    return f"{len(seen)} devices may install {manifest.hex()}"
+
+
+STATEMENTS = {"channel": read_channel, "override": read_override}
+
+
+def verify_statement(data, root):
+    file = Members(parse(data, MOST_STATEMENT), "statement file")
+    kind = file.one_of("payloadType", *(f"application/vnd.kedge.{role}.v1+json" for role in STATEMENTS))
+    document = base64_bytes(file.text("payload", MOST_STATEMENT), "the statement")
+    claims = []
+    for value in file.array("signatures", 0, 16):
+        entry = Members(value, "signature")
+        claims.append((None, entry.digest("keyid"), base64_bytes(entry.text("sig", 6172), "a signature")))
+        entry.end()
+    file.end()
+    role = kind.split(".")[2]
+    check(claims, "there is no signature")
+    check(root.roles.get(role), f"the root gives the role {role} to nobody")
+    signers = root.count(role, claims, pre_authentication(kind, document))
+    check(signers, "no signature is by a key of the role")
+    top = Members(parse(document, MOST_STATEMENT), role)
+    top.one_of("type", f"kedge.{role}")
+    top.integer("format", 1, 1)
+    told = STATEMENTS[role](top)
+    top.end()
+    return f"{told}: {len(signers)} signatures"
+
+
 def main():
     parser = argparse.ArgumentParser(description="Verifies a Kedge bundle without Kedge.")
     parser.add_argument("bundle")
@@ -624,7 +686,11 @@ def main():
         with open(arguments.root, "rb") as file:
             root = read_root(file.read(MOST_ROOT + 1))
         with open(arguments.bundle, "rb") as file:
-            print(verify(file, root))
+            if file.read(1) == b"{":
+                file.seek(0)
+                print(verify_statement(file.read(MOST_STATEMENT + 1), root))
+            else:
+                print(verify(file, root))
     except Refused as error:
         print(f"verify-bundle: {error}", file=sys.stderr)
         return 4

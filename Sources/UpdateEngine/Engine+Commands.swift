@@ -8,14 +8,11 @@ extension Engine {
     public func recover() throws(Failure) {
         try settleRecord()
         try latchDerived()
-        try noteBootForOverride()
-        refreshChannel()
+        noteBootForOverride()
         raiseFloor(repairs: false)
-        if state.sequenceRoot == 0 {
-            noteSequenceRoot()
-            try saveState()
-        }
         try drive(machine.dueAtStart(currentBoot: outside.running.bootID ?? ""))
+        // Behind the trial: a server that does not answer must not keep it waiting.
+        refreshChannel()
         notify()
     }
 
@@ -53,7 +50,7 @@ extension Engine {
         _ location: String, id: String? = nil, wanted: Digest? = nil, override: [UInt8]? = nil
     ) throws(Failure) {
         try settleRecord()
-        try noteBootForOverride()
+        noteBootForOverride()
         offeredOverride = override
         defer { offeredOverride = nil }
         if let id {

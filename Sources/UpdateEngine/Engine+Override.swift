@@ -44,10 +44,18 @@ extension Engine {
         offeredOverride = nil
     }
 
-    /// Counts this boot for the request that waits.
-    func noteBootForOverride() throws(Failure) {
-        // What another process asked for in the meantime.
-        if let document = outside.overrides { overrides = try OverrideBook(document) }
-        if let bootID = outside.running.bootID { try overrides?.noteBoot(bootID) }
+    /// Takes over what another process asked for in the meantime, and counts this boot for the request that waits.
+    ///
+    /// A medium that fails stops nothing here: no trial may fail because a boot could not be counted, and no override is
+    /// good that cannot be noted as used.
+    func noteBootForOverride() {
+        overrides = nil
+        guard let document = outside.overrides else { return }
+        do throws(Failure) {
+            overrides = try OverrideBook(document)
+            if let bootID = outside.running.bootID { try overrides?.noteBoot(bootID) }
+        } catch {
+            return
+        }
     }
 }

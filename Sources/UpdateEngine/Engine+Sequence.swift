@@ -61,6 +61,6 @@ extension Engine {
         }
     }
 
-    /// Notes under which trust root the accepted sequence was reached: at a confirmation, and the first time ever.
+    /// Notes under which trust root the accepted sequence was reached: at a confirmation, and where nobody did before.
     func noteSequenceRoot() { state.sequenceRoot = trust.root.version }
 }

@@ -65,7 +65,8 @@ public final class Engine: @unchecked Sendable {
             anchor: max(outside.built, outside.trust.root.created), kept: state.timeFloor)
         floors.root = outside.trust.root.floor
         floors.store = outside.floor?.kind
-        if let document = outside.overrides { overrides = try OverrideBook(document) }
+        if state.sequenceRoot == 0 { noteSequenceRoot() }
+        noteBootForOverride()
         readFloor()
         loadChannel()
         for set in SlotSet.allCases {

@@ -37,6 +37,23 @@ struct KedgedStatementTests {
         try gateway.works("run", "--once")
     }
 
+    /// The second reader, where it can run, says the same of a statement as kedge: good as it is, and with any of some
+    /// bytes changed not.
+    private func bothReadersAccept(_ name: String) throws {
+        guard SecondReader.isUsable else { return }
+        let arguments = ["--root", gateway.directory("keys/root.2.json")]
+        let good = try SecondReader.run([gateway.directory(name)] + arguments, in: gateway.directory.path)
+        #expect(good.status == 0, "\(good.errors)")
+        let bytes = try gateway.directory.bytes(name)
+        for place in stride(from: 5, to: bytes.count, by: bytes.count / 7) {
+            var changed = bytes
+            changed[place] ^= 1
+            try FileSystem.replace(gateway.directory("changed"), with: changed)
+            let bad = try SecondReader.run([gateway.directory("changed")] + arguments, in: gateway.directory.path)
+            #expect(bad.status == 4, "byte \(place): \(bad.errors)")
+        }
+    }
+
     @Test("A gateway asks for an older release, two people sign, and it installs that release once")
     func override() throws {
         let old = try build("acme-edge-2.0.0", 11)
@@ -61,6 +78,8 @@ struct KedgedStatementTests {
         try gateway.run(["override", "add", "down", "copy"])
         let shown = try gateway.run(["override", "show", "down", "--root", "keys/root.2.json"])
         #expect(shown.output.contains("devices accept its signatures: 2 counted"))
+
+        try bothReadersAccept("down")
 
         try gateway.works("install", old, "--override", gateway.directory("down"))
         try gateway.powerOn()
@@ -120,6 +139,7 @@ struct KedgedStatementTests {
         try gateway.run(["channel", "new", "stable", "--bundle", next, "--replace", "--key", "channel/release.key"])
         let shown = try gateway.run(["channel", "show", place, "--root", "keys/root.2.json"])
         #expect(shown.output.contains("newest    acme-edge-2.3.0, sequence 14"))
+        try bothReadersAccept("stable.channel.json")
         try gateway.works("channel", "update")
         try FileSystem.replace(place, with: former)
         try gateway.kedged(["channel", "update"]).expectFailure("channel.replayed", 5)

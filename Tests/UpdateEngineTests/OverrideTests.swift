@@ -106,6 +106,23 @@ import Trust
         #expect(try device.boot.load().phase == .trial)
     }
 
+    @Test(
+        "When the power goes between the store's write and the one that arms, the next start raises the floor again"
+    )
+    func betweenWrites() throws {
+        let store = MemoryFloor(.file)
+        store.value = 5
+        device.floor = store
+        let file = try statement(ask())
+        device.boot.crashNext(true, lands: false, behind: 1)
+        #expect(try bench.refusal(old, id: "down", override: file) != nil)
+        #expect(store.value == 2)
+        device.boot.crashNext(false, lands: false)
+        try device.engine().recover()
+        #expect(store.value == 5)
+        #expect(try device.boot.load().floor == 5)
+    }
+
     @Test("When it cannot be noted as used, nothing happens")
     func unnoted() throws {
         let file = try statement(ask())

@@ -38,9 +38,9 @@ final class RecordedBoot: BootHome, @unchecked Sendable {
     /// Loads that fail after that store failed.
     var failLoads = 0
     private var stores = 0
-    /// The next store fails as for `failStore`; or none does.
-    func crashNext(_ crashes: Bool, lands: Bool) {
-        failStore = crashes ? stores + 1 : 0
+    /// The next store, or one behind it, fails as for `failStore`; or none does.
+    func crashNext(_ crashes: Bool, lands: Bool, behind: Int = 0) {
+        failStore = crashes ? stores + 1 + behind : 0
         self.lands = lands
     }
 
