@@ -47,9 +47,10 @@ var targets: [Target] = [
     .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
     .systemLibrary(name: "CInih", pkgConfig: "inih", providers: [.apt(["libinih-dev"])]),
+    .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     deviceTarget("Platform", ["CDevice", "CInih"]),
     deviceTarget("StrictJSON", ["Platform", "CJansson"]),
-    deviceTarget("BundleFormat", ["Platform", "StrictJSON", "COpenSSL"]),
+    deviceTarget("BundleFormat", ["Platform", "StrictJSON", "COpenSSL", "CXXHash"]),
     deviceTarget("Trust", ["BundleFormat", "Platform", "StrictJSON", "COpenSSL"]),
     deviceTarget("Payload", ["BundleFormat", "Trust", "Platform", "CZstd"]),
     deviceTarget("Transfer", ["BundleFormat", "Platform", "CCurl"]),
@@ -80,6 +81,13 @@ if !deviceOnly {
     ]
     products.append(.executable(name: "kedge", targets: ["kedge"]))
     targets += [
+        .systemLibrary(
+            name: "CDivSufSort", pkgConfig: "libdivsufsort", providers: [.apt(["libdivsufsort-dev"])]),
+        // Always optimized: its loops run over every byte of images, and tests build some.
+        .target(
+            name: "DeltaEncoding",
+            dependencies: ["BundleFormat", "CDivSufSort", "CZstd", "Platform"],
+            swiftSettings: strict + [.unsafeFlags(["-O"])]),
         .target(
             name: "Signing",
             dependencies: ["BundleFormat", "COpenSSL", "Platform", "StrictJSON", "Trust"],
@@ -87,7 +95,8 @@ if !deviceOnly {
         .target(
             name: "Packaging",
             dependencies: [
-                "BundleFormat", "COpenSSL", "CZstd", "Payload", "Platform", "Signing", "StrictJSON", "Transfer",
+                "BundleFormat", "COpenSSL", "CZstd", "DeltaEncoding", "Payload", "Platform", "Signing", "StrictJSON",
+                "Transfer",
                 "Trust", .product(name: "TOMLKit", package: "TOMLKit"),
             ],
             swiftSettings: strict),

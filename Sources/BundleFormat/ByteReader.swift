@@ -5,7 +5,7 @@ public struct ByteReader: ~Escapable {
     private let bytes: RawSpan
     /// The next byte to read.
     public private(set) var offset = 0
-    private let what: String
+    let what: String
 
     @_lifetime(copy bytes)
     public init(_ bytes: RawSpan, what: String) {

@@ -74,8 +74,9 @@ public struct ChunkTable: Equatable, Sendable {
     /// Where a window starts in the image.
     public func plainOffset(of index: Int) -> UInt64 { UInt64(index) * UInt64(windowSize) }
 
-    private static func checkGeometry(windowSize: UInt64, imageSize: UInt64, count: UInt64) throws(FormatError) {
-        let name = "the chunk table"
+    static func checkGeometry(
+        windowSize: UInt64, imageSize: UInt64, count: UInt64, name: String = "the chunk table"
+    ) throws(FormatError) {
         if windowSize > UInt64(BundleLimits.window) {
             throw .tooLarge(what: "the window size", size: windowSize, limit: UInt64(BundleLimits.window))
         }

@@ -118,6 +118,7 @@ extension Manifest {
             sbomFormat: sbomFormat, components: components, reboot: reboot, healthDeadline: deadline,
             tablesLength: tables, payloadLength: payload, meta: meta)
         try manifest.checkTables()
+        for component in components { try component.checkForms(payloadLength: payload) }
         return manifest
     }
 
@@ -222,6 +223,7 @@ extension Component {
                 ])
             ))
         if let verityRoot { members.append(("verity", .string(verityRoot.hex))) }
+        members += formMembers
         return .members(members)
     }
 
@@ -255,9 +257,14 @@ extension Component {
             digest: try table.digest("sha256"))
         try table.finish()
         let verity = try reader.optionalDigest("verity")
+        let deltas = try decodeDeltas(&reader)
+        var solid: SolidForm?
+        if let form = try reader.optionalObject("solid") { solid = try SolidForm.decode(form) }
+        var blocks: BlocksForm?
+        if let form = try reader.optionalObject("blocks") { blocks = try BlocksForm.decode(form) }
         try reader.finish()
         return Component(
             id: id, kind: kind, target: target, version: version, size: size, digest: digest, windowSize: window,
-            table: reference, verityRoot: verity)
+            table: reference, verityRoot: verity, deltas: deltas, solid: solid, blocks: blocks)
     }
 }

@@ -61,10 +61,17 @@ public struct Component: Equatable, Sendable {
     public let table: TableReference
     /// dm-verity root hash, if the image has a hash tree.
     public let verityRoot: Digest?
+    /// Other forms of the same image, beside its windows: for devices that hold a certain other one,
+    public let deltas: [DeltaForm]
+    /// for those that hold nothing and pay for every byte,
+    public let solid: SolidForm?
+    /// and for those that hold parts of it in places that nobody foresaw.
+    public let blocks: BlocksForm?
 
     public init(
         id: Identifier, kind: ComponentKind, target: Identifier, version: String?, size: UInt64, digest: Digest,
-        windowSize: Int, table: TableReference, verityRoot: Digest?
+        windowSize: Int, table: TableReference, verityRoot: Digest?, deltas: [DeltaForm] = [],
+        solid: SolidForm? = nil, blocks: BlocksForm? = nil
     ) {
         self.id = id
         self.kind = kind
@@ -75,6 +82,9 @@ public struct Component: Equatable, Sendable {
         self.windowSize = windowSize
         self.table = table
         self.verityRoot = verityRoot
+        self.deltas = deltas
+        self.solid = solid
+        self.blocks = blocks
     }
 }
 

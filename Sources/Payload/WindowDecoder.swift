@@ -1,5 +1,4 @@
 internal import BundleFormat
-internal import CZstd
 public import Platform
 public import Trust
 
@@ -7,16 +6,11 @@ public import Trust
 ///
 /// Memory: one zstd context, about 160 KiB; windows are single frames decoded in one step, so zstd keeps no window
 /// of its own.
-@safe public final class WindowDecoder: @unchecked Sendable {
-    private let context: OpaquePointer
+public final class WindowDecoder: @unchecked Sendable {
+    private let zstd: ZstdDecoder
 
     /// Makes the zstd context.
-    public init() throws(PayloadError) {
-        guard let context = unsafe ZSTD_createDCtx() else { throw .noMemory }
-        unsafe self.context = context
-    }
-
-    deinit { _ = unsafe ZSTD_freeDCtx(context) }
+    public init() throws(PayloadError) { zstd = try ZstdDecoder() }
 
     /// Decodes a window and checks its plain digest.
     ///
@@ -39,7 +33,10 @@ public import Trust
             // The stored digest is the plain digest (the chunk table's rule), and it was just checked.
             break
         case .zstd:
-            try decompress(stored.buffer, stored.length, into: target, plain, table.component.id, index)
+            let packed = stored.buffer
+            let length = stored.length
+            let why = zstd.decode(packed.bytes.extracting(0..<length), into: target, at: 0, count: plain)
+            if let why { throw .undecodable(component: table.component.id, window: index, why: why) }
             if SHA256.digest(of: target.bytes.extracting(0..<plain)) != entry.plainDigest {
                 throw .plainDigest(component: table.component.id, window: index)
             }
@@ -48,34 +45,6 @@ public import Trust
         return VerifiedWindow(
             component: table.component.id, index: index, offset: table.table.plainOffset(of: index), length: plain,
             buffer: target)
-    }
-
-    private func decompress(
-        _ source: AlignedBuffer, _ length: Int, into target: AlignedBuffer, _ plain: Int, _ id: Identifier,
-        _ index: Int
-    ) throws(PayloadError) {
-        let frame = source.bytes.extracting(0..<length)
-        let claimed = unsafe frame.withUnsafeBytes { unsafe ZSTD_getFrameContentSize($0.baseAddress, $0.count) }
-        if claimed != UInt64(plain) {
-            throw .undecodable(component: id, window: index, why: "its frame has another content size")
-        }
-        // One frame and nothing behind it: skippable or second frames have no place here.
-        let extent = unsafe frame.withUnsafeBytes {
-            unsafe ZSTD_findFrameCompressedSize($0.baseAddress, $0.count)
-        }
-        if extent != length { throw .undecodable(component: id, window: index, why: "it is not one zstd frame") }
-        let dictionary = unsafe frame.withUnsafeBytes { unsafe ZSTD_getDictID_fromFrame($0.baseAddress, $0.count) }
-        if dictionary != 0 { throw .undecodable(component: id, window: index, why: "it asks for a dictionary") }
-        let written = target.withMutableBytes { bytes in
-            unsafe bytes.withUnsafeMutableBytes { output in
-                unsafe frame.withUnsafeBytes { input in
-                    unsafe ZSTD_decompressDCtx(context, output.baseAddress, plain, input.baseAddress, input.count)
-                }
-            }
-        }
-        if ZSTD_isError(written) != 0 || written != plain {
-            throw .undecodable(component: id, window: index, why: "zstd cannot decode it")
-        }
     }
 }
 

@@ -41,7 +41,8 @@ public struct VerifiedManifest: Sendable {
             where window.storedOffset + UInt64(window.storedLength) > manifest.payloadLength {
                 throw .malformed(what: "the chunk table of \(component.id)", "points behind the payload")
             }
-            tables.append(VerifiedChunkTable(component: component, table: table))
+            tables.append(
+                VerifiedChunkTable(component: component, table: table, payloadLength: manifest.payloadLength))
         }
         return tables
     }
@@ -51,9 +52,12 @@ public struct VerifiedManifest: Sendable {
 public struct VerifiedChunkTable: Sendable {
     public let component: Component
     public let table: ChunkTable
+    /// Bytes of the bundle's payload, which nothing that the component names may pass.
+    public let payloadLength: UInt64
 
-    init(component: Component, table: ChunkTable) {
+    init(component: Component, table: ChunkTable, payloadLength: UInt64 = BundleLimits.bundle) {
         self.component = component
         self.table = table
+        self.payloadLength = payloadLength
     }
 }

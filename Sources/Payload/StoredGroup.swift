@@ -1,0 +1,28 @@
+internal import BundleFormat
+public import Platform
+internal import Trust
+
+/// Stored bytes of one delta group whose digest was found right: the only thing that a `DeltaDecoder` takes (nothing
+/// unauthenticated reaches zstd or the difference decoder).
+public struct StoredGroup: ~Copyable {
+    /// Which group of the table.
+    public let index: Int
+    /// The memory that holds the stored bytes; free again after `DeltaDecoder.begin`.
+    public let buffer: AlignedBuffer
+    let length: Int
+
+    /// Checks `length` bytes at the start of `buffer` against the table. A group without residual has no bytes.
+    public init(
+        checking buffer: AlignedBuffer, length: Int, of table: VerifiedDeltaTable, group index: Int
+    ) throws(PayloadError) {
+        let group = table.table.groups[index]
+        if let digest = group.storedDigest {
+            guard length == group.storedLength, length <= buffer.capacity,
+                SHA256.digest(of: buffer.bytes.extracting(0..<length)) == digest
+            else { throw .damaged(component: table.chunks.component.id, what: "group \(index)") }
+        }
+        self.index = index
+        self.buffer = buffer
+        self.length = group.storedLength
+    }
+}
