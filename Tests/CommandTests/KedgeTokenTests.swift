@@ -102,7 +102,7 @@ struct KedgeTokenTests {
 }
 
 /// SoftHSM, a token in a directory.
-private enum SoftToken {
+enum SoftToken {
     /// Where Debian installs its PKCS#11 library.
     static let module = "/usr/lib/softhsm/libsofthsm2.so"
 
