@@ -45,18 +45,30 @@ enum AttackTable {
     static let waiting: [(attack: Attack, reason: String)] = [
         (Attack("A10", "malicious mirror"), "waits for issue 5: several sources for one bundle"),
         (Attack("A14", "eavesdrop"), "waits: encrypted payloads come after version 1 (enc in the format)"),
-        (Attack("A15", "replay to another device"), "waits for issue 3: override statements name a device"),
         (
             Attack("SWUpdate 9f7ff0d4", "SWUpdate: control socket that anybody can take"),
             "waits for issue 10: local API"
         ),
-        (Attack("CVE-2014-9862", "bspatch: heap overflow in the delta decoder"), "waits for issue 4: deltas"),
-        (Attack("CVE-2020-14315", "bspatch: out of bounds in the delta decoder"), "waits for issue 4: deltas"),
-        (Attack("CVE-2020-15904", "bsdiff4: heap overflow in the delta decoder"), "waits for issue 4: deltas"),
     ]
-    /// Shown by tests of other targets.
+    /// Shown by other tests.
     static let elsewhere: [(attack: Attack, reason: String)] = [
         (Attack("A6", "slow retrieval"), "refused in TransferTests: network.stalled"),
+        (
+            Attack("A15", "replay to another device"),
+            "refused in OverrideTests: override.other-device, override.nonce"
+        ),
+        (
+            Attack("CVE-2014-9862", "bspatch: heap overflow in the delta decoder"),
+            "refused in DeltaDecoderTests: signed groups with any byte changed"
+        ),
+        (
+            Attack("CVE-2020-14315", "bspatch: out of bounds in the delta decoder"),
+            "refused in DeltaDecoderTests: signed groups with any byte changed"
+        ),
+        (
+            Attack("CVE-2020-15904", "bsdiff4: heap overflow in the delta decoder"),
+            "refused in DeltaDecoderTests: signed groups with any byte changed"
+        ),
         (
             Attack("CVE-2019-3462", "APT: redirect that brings its own headers"),
             "refused in TransferTests: redirects; no header is believed"

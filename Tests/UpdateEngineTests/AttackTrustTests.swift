@@ -286,7 +286,7 @@ extension AttackTests {
         #expect(try installing(path) == "trust.unknown-key")
         try FileSystem.replace(path, with: try forgery.bundle(by: keys[10]))
         #expect(try installing(path) == "installed")
-        try attack.record("installed by media; being told of it waits for channel statements (issue 3)")
+        try attack.record("installed by media; a stale channel is told (ChannelTests)")
     }
 }
 
