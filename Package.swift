@@ -33,9 +33,12 @@ let testing: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
 ]
 
-func deviceTarget(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: device)
+func deviceTarget(_ name: String, _ dependencies: [Target.Dependency], _ more: [SwiftSetting] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: device + more)
 }
+
+/// Seams through which tests make calls fail: only in debug builds.
+let faults: [SwiftSetting] = [.define("KEDGE_FAULTS", .when(configuration: .debug))]
 
 // From the ground up; a target may depend only on those above it.
 var targets: [Target] = [
@@ -53,7 +56,7 @@ var targets: [Target] = [
     deviceTarget("BundleFormat", ["Platform", "StrictJSON", "COpenSSL", "CXXHash"]),
     deviceTarget("Trust", ["BundleFormat", "Platform", "StrictJSON", "COpenSSL"]),
     deviceTarget("Payload", ["BundleFormat", "Trust", "Platform", "CZstd"]),
-    deviceTarget("Transfer", ["BundleFormat", "Platform", "CCurl"]),
+    deviceTarget("Transfer", ["BundleFormat", "Platform", "CCurl"], faults),
     deviceTarget("Slots", ["BundleFormat", "Payload", "Platform", "StrictJSON"]),
     deviceTarget("BootControl", ["BundleFormat", "Platform"]),
     deviceTarget("Floors", ["BundleFormat", "CTPM", "Platform"]),
@@ -129,12 +132,16 @@ func testTarget(_ name: String, _ dependencies: [Target.Dependency] = [], exclud
 
 if !embedded {
     targets += [
+        // What several test targets share: servers that misbehave, and the tables that tools/test prints.
+        .target(
+            name: "TestSupport", dependencies: ["Platform"], path: "Tests/TestSupport",
+            exclude: ["connection-cutter.py", "hostile-server.py"], swiftSettings: testing),
         testTarget("Platform"),
         testTarget("StrictJSON"),
         testTarget("BundleFormat"),
         testTarget("Trust", ["COpenSSL"]),
         testTarget("Payload", ["CZstd", "Trust"]),
-        testTarget("Transfer", exclude: ["hostile-server.py"]),
+        testTarget("Transfer", ["TestSupport"]),
         testTarget("Slots", ["Payload"]),
         testTarget("BootControl"),
         testTarget("Floors"),
@@ -146,7 +153,8 @@ if !deviceOnly {
     targets += [
         // The engine is tested with bundles that the packager builds and signs.
         testTarget(
-            "UpdateEngine", ["BootControl", "Floors", "Packaging", "Payload", "Signing", "Slots", "Transfer", "Trust"]),
+            "UpdateEngine",
+            ["BootControl", "Floors", "Packaging", "Payload", "Signing", "Slots", "TestSupport", "Transfer", "Trust"]),
         testTarget("Signing", ["Trust"]),
         testTarget("Packaging", ["Signing", "Trust"]),
         testTarget("FactoryImage", ["BootControl", "Packaging", "Signing", "Slots", "Trust"]),
@@ -154,7 +162,9 @@ if !deviceOnly {
         // Whole commands, as their users run them: the built kedge and kedged, real images, real servers.
         .testTarget(
             name: "CommandTests",
-            dependencies: ["kedge", "kedged", "BootControl", "BundleFormat", "Platform", "StrictJSON"],
+            dependencies: [
+                "kedge", "kedged", "BootControl", "BundleFormat", "Platform", "StrictJSON", "TestSupport",
+            ],
             swiftSettings: testing),
     ]
 }

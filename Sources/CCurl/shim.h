@@ -4,6 +4,7 @@
 #define KEDGE_CCURL_SHIM_H
 #include <curl/curl.h>
 #include <fcntl.h>
+#include <pthread.h>
 static inline CURLcode kedge_curl_set_long(CURL *h, CURLoption o, long v) { return curl_easy_setopt(h, o, v); }
 static inline CURLcode kedge_curl_set_offset(CURL *h, CURLoption o, curl_off_t v) { return curl_easy_setopt(h, o, v); }
 static inline CURLcode kedge_curl_set_string(CURL *h, CURLoption o, const char *v) { return curl_easy_setopt(h, o, v); }
@@ -74,5 +75,23 @@ static inline int kedge_curl_next_result(CURLM *m, CURLcode *result) {
         }
     }
     return 0;
+}
+// Which thread runs: debug builds let one thread's calls fail (CurlCall.swift).
+static inline unsigned long kedge_curl_thread(void) { return (unsigned long)pthread_self(); }
+// Gives the token's key to OpenSSL. An engine is what libcurl knows since 7.9; 8.12 and newer also take an OpenSSL
+// provider, the only way where libcurl or OpenSSL were built without engines.
+static inline CURLcode kedge_curl_set_token(CURL *h, int certificate, int key) {
+    const char *type = "ENG";
+    CURLcode c = curl_easy_setopt(h, CURLOPT_SSLENGINE, "pkcs11");
+    if (c != CURLE_OK) {
+        if (curl_version_info(CURLVERSION_NOW)->version_num < 0x080c00) return c;
+        type = "PROV";
+    }
+    if (certificate && (c = curl_easy_setopt(h, CURLOPT_SSLCERTTYPE, type)) != CURLE_OK) return c;
+    return key ? curl_easy_setopt(h, CURLOPT_SSLKEYTYPE, type) : CURLE_OK;
+}
+// Basic for name and password, bearer for a token; never what a server asks for instead.
+static inline CURLcode kedge_curl_set_authentication(CURL *h, int bearer) {
+    return curl_easy_setopt(h, CURLOPT_HTTPAUTH, bearer ? CURLAUTH_BEARER : CURLAUTH_BASIC);
 }
 #endif

@@ -1,9 +1,12 @@
+internal import BundleFormat
 internal import Platform
+internal import Transfer
+internal import UpdateEngine
 
 /// What the user asked for.
 struct CommandLineArguments: Equatable {
     enum Command: Equatable {
-        case install(location: String, attempt: String?, override: String?)
+        case install(Wish)
         case status
         case confirm, rollback, cancel
         case run(once: Bool, agent: Bool)
@@ -14,6 +17,26 @@ struct CommandLineArguments: Equatable {
         case floorShow
         case floorInit(ownerPassword: String?)
         case help, version
+
+        /// What bundles are opened for.
+        var sourceUse: ConfiguredSources.Use {
+            switch self {
+            case .install: .install
+            case .run(let once, _): once ? .command : .service
+            default: .command
+            }
+        }
+    }
+
+    /// What `install` is asked for.
+    struct Wish: Equatable {
+        var location: String
+        var attempt: String?
+        var manifest: Digest?
+        /// More places of the bundle.
+        var sources: [String] = []
+        /// File of an override statement.
+        var override: String?
     }
     var command: Command
     var configuration = DeviceConfiguration.defaultPath
@@ -22,9 +45,8 @@ struct CommandLineArguments: Equatable {
     /// Parses the words behind the program's name.
     init(_ words: [String]) throws(ServiceError) {
         var plain: [String] = []
-        var attempt: String?
+        var wish = Wish(location: "")
         var owner: String?
-        var override: String?
         var once = false
         var agent = false
         var asked: Command?
@@ -38,9 +60,15 @@ struct CommandLineArguments: Equatable {
         while index < words.count {
             switch words[index] {
             case "--config", "-c": configuration = try value("--config")
-            case "--attempt": attempt = try value("--attempt")
-            case "--override": override = try value("--override")
+            case "--override": wish.override = try value("--override")
             case "--owner-password-file": owner = try value("--owner-password-file")
+            case "--attempt": wish.attempt = try value("--attempt")
+            case "--source": wish.sources.append(try value("--source"))
+            case "--manifest":
+                guard let digest = Digest(hex: try value("--manifest")) else {
+                    throw .usage("--manifest needs the 64 hexadecimal digits of a SHA-256")
+                }
+                wish.manifest = digest
             case "--json": json = true
             case "--once": once = true
             case "--agent":
@@ -50,7 +78,9 @@ struct CommandLineArguments: Equatable {
             case "--help", "-h": asked = .help
             case "--version": asked = asked ?? .version
             default:
-                if words[index].utf8.first == 0x2d { throw .usage("the option \(words[index]) is not known") }
+                if words[index].utf8.first == 0x2d, !BundleLocation.isStandardInput(words[index]) {
+                    throw .usage("the option \(words[index]) is not known")
+                }
                 plain.append(words[index])
             }
             index += 1
@@ -59,26 +89,31 @@ struct CommandLineArguments: Equatable {
             command = asked
             return
         }
-        command = try Self.command(
-            plain, attempt: attempt, override: override, owner: owner, once: once, agent: agent)
+        command = try Self.command(plain, wish: wish, owner: owner, once: once, agent: agent)
     }
 
     private static func command(
-        _ words: [String], attempt: String?, override: String?, owner: String?, once: Bool, agent: Bool
+        _ words: [String], wish: Wish, owner: String?, once: Bool, agent: Bool
     ) throws(ServiceError) -> Command {
         guard let name = words.first else { throw .usage("there is no command") }
         let takes = name == "trust" ? 3 : ["install", "floor", "override", "channel"].contains(name) ? 2 : 1
         if words.count > takes { throw .usage("\(words[takes]) is one word too many") }
-        if attempt != nil, name != "install" { throw .usage("--attempt belongs to install") }
-        if override != nil, name != "install" { throw .usage("--override belongs to install") }
+        if wish != Wish(location: ""), name != "install" {
+            throw .usage("--attempt, --manifest, --override and --source belong to install")
+        }
+        if wish.sources.count > Attempt.alternativesLimit {
+            throw .usage("--source can be there \(Attempt.alternativesLimit) times")
+        }
         if owner != nil, words != ["floor", "init"] {
             throw .usage("--owner-password-file belongs to floor init")
         }
         if once || agent, name != "run" { throw .usage("--once and --agent belong to run") }
         switch name {
         case "install":
-            guard words.count == 2 else { throw .usage("install needs a URL or a file") }
-            return .install(location: words[1], attempt: attempt, override: override)
+            guard words.count == 2 else { throw .usage("install needs a URL, a file, or - for standard input") }
+            var whole = wish
+            whole.location = words[1]
+            return .install(whole)
         case "status": return .status
         case "confirm": return .confirm
         case "rollback": return .rollback
@@ -114,9 +149,13 @@ struct CommandLineArguments: Equatable {
 
         USAGE  kedged [--config FILE] COMMAND
 
-          install URL|FILE   install a release on the spare slots and arm it; the same call again goes on after
-                             any interruption (--attempt ID names the attempt; --override FILE lets an older
-                             release in, once, by a statement that was signed for this device)
+          install URL|FILE|- install a release on the spare slots and arm it; the same call again goes on after
+                             any interruption; - is a bundle on standard input
+                             --attempt ID     names the attempt
+                             --source URL     another place of the same bundle; up to 8 times
+                             --manifest HEX   the SHA-256 that its manifest must have
+                             --override FILE  lets an older release in, once, by a statement that was signed for this
+                                              device
           status             what runs, what is spare, what the last attempt did
           confirm            confirm the release on trial without its health check
           rollback           give up the release on trial, or go back to the former release
@@ -157,6 +196,19 @@ struct CommandLineArguments: Equatable {
                      type = flash: path, offset, size, erase
                      type = store: path (directory)
           [health]   command (words, no shell), deadline (seconds)
-          [network]  ca, proxy, connect-timeout, stall-rate, stall-seconds, retries, back-off-ms
+          [network]  ca (PEM file), certificate and key (PEM files or pkcs11: URIs), key-secret (0600 file with the
+                     key's passphrase or PIN), credentials (0600 file: [HOST] or [HOST:PORT] with user and password,
+                     or token, and plain = yes to allow http; [proxy] with user and password)
+                     proxy (URL; empty: none), no-proxy (hosts, with commas), http2 (yes or no)
+                     cache (URL of a directory in the LAN, asked first), mirrors (URLs of directories, asked last)
+                     connect-timeout (20 s), stall-rate (1024 bytes/s), stall-seconds (30), retries (8 in a row without
+                     a byte), retry-budget (32, and one for each 64 KiB), back-off-ms (2000), back-off-cap (900 s),
+                     pause (60 s) and pause-cap (21600 s) before kedged run takes a failed download up again,
+                     deadline (seconds for a download; 0: none), spread (seconds over which the starts of a fleet are
+                     spread, for desired documents; 0: none)
+                     class (ethernet), or class-command (prints ethernet, wifi or cellular)
+          [network ethernet], [network wifi], [network cellular]
+                     use (yes or no), rate (bytes/s, with K, M or G), budget (bytes) for budget-days (30), window
+                     (HH:MM-HH:MM, local time)
         """
 }

@@ -53,7 +53,7 @@ public enum CommandRunner {
         }
         switch arguments.command {
         case .trustShow:
-            show(try DeviceTrust(configuration).load(), arguments)
+            show(try trust(configuration).load(), arguments)
             return 0
         case .trustUpdate(let location):
             try updateTrust(from: location, configuration, arguments)
@@ -63,14 +63,16 @@ public enum CommandRunner {
             return 0
         default: break
         }
-        let device = try Device(configuration)
+        let device = try Device(configuration, for: arguments.command.sourceUse)
         switch arguments.command {
-        case .install(let location, let attempt, let file):
+        case .install(let wish):
             var override: [UInt8]?
-            if let file { override = try OverrideCommand.read(file) }
+            if let file = wish.override { override = try OverrideCommand.read(file) }
             let offered = override
             try work(device, arguments) { (engine) throws(Failure) in
-                try engine.install(location, id: attempt, override: offered)
+                try engine.install(
+                    wish.location, id: wish.attempt, wanted: wish.manifest, alternatives: wish.sources,
+                    override: offered)
             }
         case .overrideRequest: try OverrideCommand.request(device, json: arguments.json)
         case .overrideForget: try OverrideCommand.forget(device)
@@ -86,10 +88,17 @@ public enum CommandRunner {
         return 0
     }
 
+    private static func trust(_ configuration: DeviceConfiguration) throws(Failure) -> DeviceTrust {
+        try DeviceTrust(
+            configuration,
+            DeviceNetwork(
+                configuration, state: DirectoryState(configuration.data), time: SystemTime(), random: SystemRandom()))
+    }
+
     private static func updateTrust(
         from location: String, _ configuration: DeviceConfiguration, _ arguments: CommandLineArguments
     ) throws(Failure) {
-        let (chain, taken) = try DeviceTrust(configuration).update(from: RootPlace(named: location))
+        let (chain, taken) = try trust(configuration).update(from: RootPlace(named: location))
         if arguments.json { return show(chain, arguments) }
         let version = chain.trust.root.version
         StandardStream.output.line(

@@ -64,6 +64,37 @@ struct ConfigurationReader {
         return value
     }
 
+    /// Takes a number of bytes: digits, and K, M or G for powers of 1024.
+    mutating func bytes(
+        _ section: String, _ key: String, _ range: ClosedRange<UInt64>, default fallback: UInt64
+    ) throws(ServiceError) -> UInt64 {
+        guard let text = optional(section, key) else { return fallback }
+        var digits = Array(text.utf8)
+        var factor: UInt64 = 1
+        for (letter, size) in [(0x4b, 1 << 10), (0x4d, 1 << 20), (0x47, 1 << 30)] as [(UInt8, UInt64)]
+        where digits.last == letter {
+            factor = size
+            digits.removeLast()
+        }
+        let number =
+            digits.allSatisfy { (0x30...0x39).contains($0) } ? UInt64(String(decoding: digits, as: UTF8.self)) : nil
+        let (value, isTooLarge) = (number ?? 0).multipliedReportingOverflow(by: factor)
+        guard number != nil, !isTooLarge, range.contains(value) else {
+            throw problem("[\(section)] \(key) = \(text) must be \(range.lowerBound) to \(range.upperBound) bytes")
+        }
+        return value
+    }
+
+    /// Takes yes or no.
+    mutating func flag(_ section: String, _ key: String, default fallback: Bool) throws(ServiceError) -> Bool {
+        switch optional(section, key) {
+        case nil: return fallback
+        case "yes": return true
+        case "no": return false
+        case let text?: throw problem("[\(section)] \(key) = \(text) must be yes or no")
+        }
+    }
+
     /// Refuses what was not taken.
     func finish(known: [String]) throws(ServiceError) {
         for section in sections {

@@ -1,5 +1,7 @@
+internal import BundleFormat
 internal import DeviceTwin
 internal import Platform
+internal import Transfer
 internal import StrictJSON
 internal import UpdateEngine
 
@@ -21,14 +23,23 @@ final class Daemon: @unchecked Sendable {
     private var engine: Engine?
     private let printer: ProgressPrinter
 
-    /// First and longest pause before an attempt that the network stopped goes on.
-    private static let retryFirst: UInt64 = 5_000_000_000
-    private static let retryMost: UInt64 = 900_000_000_000
+    /// Pauses before an attempt that the network stopped goes on, and the runs in a row that brought nothing.
+    private let pauses: PauseRule
+    private var fruitless: UInt32 = 0
+    /// The attempt that waits for this device's turn, and until when, monotonic nanoseconds.
+    private var held: (attempt: String, until: UInt64)?
+
+    /// What only somebody from outside can mend: a new address, another pipe.
+    private static let waitsForWord: [String] = [
+        NetworkFault.addressExpired.rawValue, NetworkFault.streamGone.rawValue,
+    ]
 
     init(_ device: Device, once: Bool, agent: Bool) {
         self.device = device
         self.once = once
         self.agent = agent
+        let network = device.configuration.network
+        pauses = PauseRule(network.http, spreadSeconds: network.spread, random: device.surroundings.random)
         printer = ProgressPrinter(.error, time: device.surroundings.time)
     }
 
@@ -120,7 +131,13 @@ final class Daemon: @unchecked Sendable {
                     jobs.append(update)
                     monitor.signal()
                 }
-            case .requestCancel(let attempt): engine?.requestCancel(attempt)
+            case .requestCancel(let attempt):
+                engine?.requestCancel(attempt)
+                // What waits for its turn is canceled now and not then.
+                monitor.locked {
+                    if held?.attempt == attempt { held = (attempt, 0) }
+                    monitor.signal()
+                }
             case .report(let patch): StandardStream.output.line(patch.compactText)
             }
         }
@@ -131,21 +148,36 @@ final class Daemon: @unchecked Sendable {
     private func work(_ engine: Engine) {
         monitor.locked { working = true }
         note { () throws(Failure) in try engine.recover() }
-        var pause = Self.retryFirst
         while true {
             if monitor.locked({ cancelSeen }) { note { () throws(Failure) in try serveCancelRequest(engine) } }
             if engine.canResume, monitor.locked({ !stopping && jobs.isEmpty }) {
+                let before = engine.status.attempt?.counters.fetched ?? 0
                 note { () throws(Failure) in try engine.resume() }
-                if !engine.canResume { pause = Self.retryFirst }
+                let hasMoved = engine.status.attempt?.counters.fetched ?? 0 > before + Self.movement
+                fruitless = engine.canResume && !hasMoved ? fruitless + 1 : 0
             }
-            guard let job = nextJob(retryIn: engine.canResume ? pause : nil) else {
+            guard let job = nextJob(retryIn: engine.canResume ? retryPause(engine) : nil) else {
                 if monitor.locked({ stopping }) { return }
-                if monitor.locked({ cancelSeen }) { continue }
-                pause = min(pause * 2, Self.retryMost)
                 continue
             }
+            if holdBack(job, engine.status) { continue }
             note { () throws(Failure) in try run(job, engine) }
+            fruitless = 0
             perform(monitor.locked { twin.handle(.idle) })
+        }
+    }
+
+    /// More than a head: bytes with which an attempt came on.
+    private static let movement: UInt64 = 1 << 20
+
+    /// Nanoseconds until the paused attempt is tried again: full jitter, because a whole fleet may have lost the same
+    /// server.
+    private func retryPause(_ engine: Engine) -> UInt64 {
+        if let pause = engine.status.pause, Self.waitsForWord.contains(pause.code) { return .max }
+        do throws(SystemError) {
+            return try pauses.nanoseconds(runs: fruitless + 1)
+        } catch {
+            return pauses.longest
         }
     }
 
@@ -163,31 +195,59 @@ final class Daemon: @unchecked Sendable {
 
     private func run(_ job: DesiredUpdate, _ engine: Engine) throws(Failure) {
         switch job.action {
-        case .install: try engine.install(job.url, id: job.attempt, wanted: job.manifest)
+        case .install:
+            try engine.install(job.url, id: job.attempt, wanted: job.manifest, alternatives: job.sources)
         case .cancel: try engine.cancel(job.attempt)
         case .confirm: try engine.confirm(job.attempt)
         case .rollback: try engine.rollBack(job.attempt)
         }
     }
 
-    /// Waits for a job; nil when it is time to retry the paused attempt, or to stop.
+    /// Waits for a job whose time has come; nil when it is time to retry the paused attempt, to look for a cancel
+    /// request, or to stop.
     private func nextJob(retryIn pause: UInt64?) -> DesiredUpdate? {
         monitor.locked {
             working = false
             started = true
-            while jobs.isEmpty && !stopping && !cancelSeen {
-                if once, pause != nil {
+            let time = device.surroundings.time
+            let retryAt = pause.map { time.monotonicNanoseconds().addingReportingOverflow($0) }
+            while !stopping && !cancelSeen {
+                let now = time.monotonicNanoseconds()
+                var end: UInt64?
+                if let next = jobs.first {
+                    guard let held, held.attempt == next.attempt, now < held.until else { break }
+                    end = held.until
+                } else if let retryAt, !once, !retryAt.overflow {
                     // One pass does not wait for the network to come back.
-                    monitor.wait()
-                } else if let pause {
-                    if monitor.wait(nanoseconds: pause) { break }
-                } else {
-                    monitor.wait()
+                    if now >= retryAt.partialValue { break }
+                    end = retryAt.partialValue
                 }
+                if let end { _ = monitor.wait(nanoseconds: end - now) } else { monitor.wait() }
             }
             working = !stopping
-            return stopping || jobs.isEmpty ? nil : jobs.removeFirst()
+            if stopping || jobs.isEmpty { return nil }
+            if let held, held.attempt == jobs[0].attempt, time.monotonicNanoseconds() < held.until { return nil }
+            return jobs.removeFirst()
         }
+    }
+
+    /// Holds a new download back until this device's turn among those of its fleet, and says so; whether it does. Another
+    /// word for an attempt that began already, and every other action, is served at once.
+    private func holdBack(_ update: DesiredUpdate, _ status: EngineStatus) -> Bool {
+        let window = device.configuration.network.spread
+        let isKnown =
+            status.attempt?.id == update.attempt || status.results.contains { $0.attempt == update.attempt }
+            || monitor.locked { held?.attempt == update.attempt }
+        if update.action != .install || window == 0 || isKnown { return false }
+        let wait = StartSpread.nanoseconds(
+            device: device.configuration.identity.id,
+            rollout: update.manifest?.hex ?? BundleLocation.lastName(of: update.url), windowSeconds: window)
+        monitor.locked {
+            held = (update.attempt, device.surroundings.time.monotonicNanoseconds() + wait)
+            jobs.insert(update, at: 0)
+        }
+        if agent { perform([.report(ReportedDocument.waiting(update.attempt, seconds: wait / 1_000_000_000))]) }
+        return true
     }
 
     /// Runs a step; a failure is printed and kept, and never ends the daemon.

@@ -3,7 +3,6 @@ internal import BundleFormat
 internal import Floors
 internal import Platform
 internal import Slots
-internal import Transfer
 internal import UpdateEngine
 
 /// `device.ini`: who the device is, where its slots and its boot record are. See `kedged --help` for every key.
@@ -29,14 +28,15 @@ struct DeviceConfiguration: Sendable {
     var health: [String]
     /// Seconds; the shorter of this and the release's own deadline counts. Nil: only the release's.
     var healthDeadline: UInt32?
-    var http: HTTPOptions
+    var network: NetworkConfiguration
     var floor: FloorPlace
     /// The channel that the device follows, if any.
     var channel: ChannelPlace?
 
     /// Where it is by default.
     static let defaultPath = "/etc/kedge/device.ini"
-    private static let sections = ["device", "trust", "floor", "channel", "boot", "health", "network"]
+    private static let sections =
+        ["device", "trust", "floor", "channel", "boot", "health"] + NetworkConfiguration.sections
 
     /// Reads and checks the file. Paths are not looked at yet.
     init(path: String) throws(ServiceError) {
@@ -59,7 +59,7 @@ struct DeviceConfiguration: Sendable {
         health = Self.words(reader.optional("health", "command") ?? "")
         let deadline = try reader.number("health", "deadline", 0...86400, default: 0)
         healthDeadline = deadline == 0 ? nil : UInt32(deadline)
-        http = try Self.network(&reader)
+        network = try NetworkConfiguration(&reader)
         floor = try FloorPlace(&reader)
         channel = try ChannelPlace(&reader)
         slots = try Self.slots(&reader)
@@ -84,21 +84,6 @@ struct DeviceConfiguration: Sendable {
             return .uboot(one, two)
         default: throw reader.problem("[boot] backend = \(backend) must be simulated or uboot")
         }
-    }
-
-    private static func network(_ reader: inout ConfigurationReader) throws(ServiceError) -> HTTPOptions {
-        var options = HTTPOptions()
-        options.certificateAuthorities = reader.optional("network", "ca")
-        options.proxy = reader.optional("network", "proxy")
-        let connect = try reader.number("network", "connect-timeout", 1...3600, default: 20)
-        options.connectTimeoutMilliseconds = UInt32(connect) * 1000
-        options.stallBytesPerSecond = try reader.number("network", "stall-rate", 1...1_000_000_000, default: 1024)
-        options.stallMilliseconds =
-            UInt32(try reader.number("network", "stall-seconds", 1...3600, default: 30)) * 1000
-        options.attemptsWithoutProgress = UInt32(try reader.number("network", "retries", 1...1000, default: 8))
-        options.backOffBaseMilliseconds =
-            UInt32(try reader.number("network", "back-off-ms", 1...3_600_000, default: 2000))
-        return options
     }
 
     /// Sections `slot NAME a` and `slot NAME b`; each name needs both.

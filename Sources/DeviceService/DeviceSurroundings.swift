@@ -21,23 +21,6 @@ final class ConfiguredSlots: SlotProvider {
     }
 }
 
-/// Opens files and HTTP servers with the device's network settings.
-final class ConfiguredSources: SourceOpener {
-    private let options: HTTPOptions
-    private let time: any TimeSource
-    private let random: any RandomSource
-
-    init(_ options: HTTPOptions, time: any TimeSource, random: any RandomSource) {
-        self.options = options
-        self.time = time
-        self.random = random
-    }
-
-    func open(_ location: String) throws(TransferError) -> any BundleSource {
-        try BundleLocation.parse(location).open(options: options, time: time, random: random)
-    }
-}
-
 /// Reboots by the configured command.
 final class CommandPower: PowerControl {
     private let command: [String]?
@@ -112,17 +95,19 @@ struct Device {
     let surroundings: EngineSurroundings
 
     /// From the configuration; opens the boot record's home lazily, reads the trust root and the running slot.
-    init(_ configuration: DeviceConfiguration) throws(Failure) {
+    /// `use` says what the sources are for.
+    init(_ configuration: DeviceConfiguration, for use: ConfiguredSources.Use = .command) throws(Failure) {
         self.configuration = configuration
         state = DirectoryState(configuration.data)
         let time = SystemTime()
         let random = SystemRandom()
-        let trust = try DeviceTrust(configuration)
+        let network = try DeviceNetwork(configuration, state: state, time: time, random: random)
+        let trust = try DeviceTrust(configuration, network)
         surroundings = EngineSurroundings(
             identity: configuration.identity, trust: try trust.load().trust, boot: try Self.home(configuration),
             running: try Self.running(commandLine: configuration.commandLine),
             slots: ConfiguredSlots(configuration.slots),
-            sources: ConfiguredSources(configuration.http, time: time, random: random), state: state,
+            sources: ConfiguredSources(network, for: use), state: state,
             power: CommandPower(configuration.reboot),
             health: CommandHealth(configuration.health, deadline: configuration.healthDeadline), time: time,
             random: random, tries: configuration.tries, rotation: trust,

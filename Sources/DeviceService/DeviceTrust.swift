@@ -9,20 +9,22 @@ internal import UpdateEngine
 final class DeviceTrust: TrustRotation, @unchecked Sendable {
     private let configuration: DeviceConfiguration
     private let home: TrustHome
+    private let network: DeviceNetwork
     private let quick: any SourceOpener
     private let monitor = Monitor()
     private var known: TrustStore
 
     /// Loads what there is. Throws only when the built-in root is missing or bad.
-    init(_ configuration: DeviceConfiguration) throws(Failure) {
+    init(_ configuration: DeviceConfiguration, _ network: DeviceNetwork) throws(Failure) {
         self.configuration = configuration
+        self.network = network
         home = TrustHome(TrustDirectory(configuration.data))
-        var options = configuration.http
+        var options = network.options
         // A look on the way to a bundle: whatever does not come at once is looked for again with the next attempt.
         options.attemptsWithoutProgress = 1
         options.connectTimeoutMilliseconds = min(options.connectTimeoutMilliseconds, 10_000)
         options.stallMilliseconds = min(options.stallMilliseconds, 10_000)
-        quick = ConfiguredSources(options, time: SystemTime(), random: SystemRandom())
+        quick = ConfiguredSources(network, options: options)
         known = try Self.load(home, configuration).trust
     }
 
@@ -32,12 +34,19 @@ final class DeviceTrust: TrustRotation, @unchecked Sendable {
     /// Follows a place with the device's own patience, and keeps what was verified, also when a later root is bad or
     /// the network breaks. Throws `state.busy` when another process is at it.
     func update(from place: RootPlace) throws(Failure) -> (chain: TrustChain, taken: Int) {
-        try update(
-            from: place, sources: ConfiguredSources(configuration.http, time: SystemTime(), random: SystemRandom()))
+        try update(from: place, sources: ConfiguredSources(network))
     }
 
     func newest(for location: String) -> TrustStore {
         do throws(Failure) {
+            // Beside a pipe there is nothing.
+            if BundleLocation.isStandardInput(location) {
+                let kept = try load().trust
+                return monitor.locked {
+                    known = kept
+                    return kept
+                }
+            }
             let (chain, taken) = try update(from: .beside(location), sources: quick)
             if taken > 0 { StandardStream.error.line("kedged: trust root \(chain.trust.root.version) from now on") }
         } catch {

@@ -1,17 +1,19 @@
 internal import BootControl
 internal import Platform
+internal import Transfer
 internal import UpdateEngine
 
 /// The engine's few bytes in the data directory: `journal` (two slots of 256 KiB, reserved when it is made, so that
 /// a full disk cannot stop it), `head.a`, `head.b` (kept bundle heads, verified anew whenever they are used),
-/// `cancel` (somebody wants the running attempt to stop) and `lock`. All 0600: locations may carry signed queries.
-final class DirectoryState: StateStore {
+/// `traffic` (bytes counted against budgets), `cancel` (somebody wants the running attempt to stop) and `lock`. All 0600: locations may carry signed queries.
+final class DirectoryState: StateStore, TrafficStore {
     private let directory: String
 
     init(_ directory: String) { self.directory = directory }
 
     private var journalPath: String { directory + "/journal" }
     private func headPath(_ set: SlotSet) -> String { directory + "/head." + set.letter }
+    private var trafficPath: String { directory + "/traffic" }
     private var cancelPath: String { directory + "/cancel" }
 
     /// Longest kept head, bytes: header, signatures, manifest and chunk tables at their caps.
@@ -47,6 +49,15 @@ final class DirectoryState: StateStore {
 
     func writeHead(_ set: SlotSet, _ bytes: [UInt8]) throws(SystemError) {
         try FileSystem.replace(headPath(set), with: bytes, mode: 0o600)
+    }
+
+    func readTraffic() throws(SystemError) -> [UInt8]? {
+        if try FileSystem.kind(of: trafficPath) == nil { return nil }
+        return try FileSystem.read(trafficPath, limit: 4096)
+    }
+
+    func writeTraffic(_ bytes: [UInt8]) throws(SystemError) {
+        try FileSystem.replace(trafficPath, with: bytes, mode: 0o600)
     }
 
     func cancelRequested() -> Bool {

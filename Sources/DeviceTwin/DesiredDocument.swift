@@ -25,11 +25,15 @@ public struct DesiredUpdate: Equatable, Sendable {
     /// The manifest it must have, if the sender knows.
     public let manifest: Digest?
 
-    public init(attempt: String, action: Action, url: String, manifest: Digest?) {
+    /// More places of the same bundle, tried where `url` fails.
+    public let sources: [String]
+
+    public init(attempt: String, action: Action, url: String, manifest: Digest?, sources: [String] = []) {
         self.attempt = attempt
         self.action = action
         self.url = url
         self.manifest = manifest
+        self.sources = sources
     }
 
     /// Longest document, bytes: IoT Hub's limit for desired properties is 32 KB.
@@ -52,7 +56,12 @@ public struct DesiredUpdate: Equatable, Sendable {
         let url = try reader.optionalString("url", limit: 4096) ?? ""
         if action == .install, url.isEmpty { throw JSONError(.missing, at: "ota.url", "is missing") }
         let manifest = try reader.optionalDigest("manifest")
+        var sources: [String] = []
+        for value in try reader.optionalArray("sources", most: Attempt.alternativesLimit) {
+            sources.append(try JSONObjectReader.string(value, at: "ota.sources", limit: 4096))
+        }
         try reader.finish()
-        return (DesiredUpdate(attempt: attempt, action: action, url: url, manifest: manifest), version)
+        let update = DesiredUpdate(attempt: attempt, action: action, url: url, manifest: manifest, sources: sources)
+        return (update, version)
     }
 }

@@ -34,6 +34,22 @@ public enum ReportedDocument {
     /// `{"ota": section}`.
     public static func patch(_ status: EngineStatus) -> JSONValue { .members([("ota", section(status))]) }
 
+    /// An attempt that waits for this device's turn among those of its fleet.
+    public static func waiting(_ attempt: String, seconds: UInt64) -> JSONValue {
+        let pause = Failure(
+            code: "transfer.spread", category: .network, context: "the download starts in \(seconds) s",
+            remedy: "Wait, or set [network] spread to a shorter time")
+        return .members([
+            (
+                "ota",
+                .members([
+                    ("attempt", .string(attempt)), ("phase", .string(Phase.waiting.rawValue)),
+                    ("pause", failure(pause)),
+                ])
+            )
+        ])
+    }
+
     /// A desired document that was refused.
     public static func refusal(_ error: Failure) -> JSONValue {
         .members([("ota", .members([("refused", failure(error))]))])

@@ -50,3 +50,6 @@ extension RandomSource {
         return text
     }
 }
+
+/// Minutes since midnight at a time in seconds since 1970, in the machine's time zone (localtime(3)).
+public func localMinuteOfDay(_ seconds: Int64) -> UInt32 { kedge_minute_of_day(seconds) }

@@ -5,12 +5,18 @@ public enum BundleLocation: Sendable, Equatable {
     /// An absolute or relative path.
     case file(path: String)
     case http(HTTPAddress)
+    /// `-`.
+    case standardInput
 
-    /// Reads a path, a file URL (RFC 8089, local host only) or an http(s) URL; all else is `transfer.location`.
+    /// Whether the text means standard input.
+    public static func isStandardInput(_ text: String) -> Bool { text.utf8.elementsEqual("-".utf8) }
+
+    /// Reads a path, a file URL (RFC 8089, local host only), an http(s) URL, or `-`; all else is `transfer.location`.
     public static func parse(_ text: String) throws(TransferError) -> BundleLocation {
         let bytes = Array(text.utf8)
         if bytes.isEmpty { throw TransferError.location(reason: "the bundle's location is empty") }
         if bytes.contains(0) { throw TransferError.location(reason: "the bundle's location has a NUL byte") }
+        if isStandardInput(text) { return .standardInput }
         guard let scheme = scheme(of: bytes) else { return .file(path: text) }
         if scheme.elementsEqual("http".utf8) || scheme.elementsEqual("https".utf8) {
             return .http(try HTTPAddress(text))
@@ -25,6 +31,7 @@ public enum BundleLocation: Sendable, Equatable {
         switch self {
         case .file(let path): path
         case .http(let address): address.displayName
+        case .standardInput: "standard input"
         }
     }
 
@@ -36,6 +43,7 @@ public enum BundleLocation: Sendable, Equatable {
         switch self {
         case .file(let path): try FileSource(path: path)
         case .http(let address): try HTTPSource(address, options: options, time: time, random: random)
+        case .standardInput: try StreamSource.standardInput()
         }
     }
 

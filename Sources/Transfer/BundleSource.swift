@@ -26,6 +26,24 @@ public protocol BundleSource: AnyObject, Sendable {
         _ range: Range<UInt64>, deliver: (RawSpan) throws(TransferError) -> Void
     ) throws(TransferError)
 
+    /// The bytes that came of `range` are not the bundle's: a digest that the signed manifest covers says so. A source
+    /// that has another place for them goes on there and answers true; false means that only the same place is left.
+    /// Between two reads, by the reading thread.
+    func reject(_ range: Range<UInt64>) -> Bool
+
+    /// How long the place asked to be left alone with its last answer (Retry-After); 0 when it did not.
+    var askedRestNanoseconds: UInt64 { get }
+
+    /// Whether bytes can be had only once and in rising order (a pipe).
+    var isSequential: Bool { get }
+
     /// Ends a running read, and every later one, with `TransferError.canceled`.
     func cancel()
+}
+
+extension BundleSource {
+    /// One place only, which asks for no rest and can be read in any order.
+    public func reject(_ range: Range<UInt64>) -> Bool { false }
+    public var askedRestNanoseconds: UInt64 { 0 }
+    public var isSequential: Bool { false }
 }

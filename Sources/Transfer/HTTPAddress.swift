@@ -9,6 +9,14 @@ public struct HTTPAddress: Sendable, Equatable, CustomStringConvertible {
     public let displayName: String
     /// Whether it is https.
     public let isSecure: Bool
+    /// Host, with the brackets of an IPv6 address, and port.
+    let host: String
+    let port: String
+    /// Whether the query holds a signature (Azure SAS, S3, CloudFront, Google): such an address runs out.
+    let isSigned: Bool
+
+    /// Port 443 of https, or 80 of http.
+    var isStandardPort: Bool { port.utf8.elementsEqual((isSecure ? "443" : "80").utf8) }
 
     public var description: String { displayName }
 
@@ -28,11 +36,11 @@ public struct HTTPAddress: Sendable, Equatable, CustomStringConvertible {
         guard let colon = bytes.firstIndex(of: 0x3a), bytes[(colon + 1)...].starts(with: "//".utf8),
             !bytes[(colon + 1)...].starts(with: "///".utf8)
         else { throw TransferError.location(reason: "the URL must have the form http(s)://host/path") }
-        guard let url = unsafe curl_url() else {
+        guard let url = unsafe curl(nil, { unsafe curl_url() }) else {
             throw TransferError.network(.library, source: "libcurl", detail: "out of memory")
         }
         defer { unsafe curl_url_cleanup(url) }
-        let code = unsafe curl_url_set(url, CURLUPART_URL, text, 0)
+        let code = curl(CURLUE_OUT_OF_MEMORY) { unsafe curl_url_set(url, CURLUPART_URL, text, 0) }
         guard code == CURLUE_OK else {
             throw TransferError.location(reason: "the URL is malformed: \(describe(code))")
         }
@@ -44,11 +52,28 @@ public struct HTTPAddress: Sendable, Equatable, CustomStringConvertible {
         guard let host = unsafe part(CURLUPART_HOST, of: url), !host.utf8.isEmpty else {
             throw TransferError.location(reason: "the URL names no host")
         }
-        let port = unsafe part(CURLUPART_PORT, of: url).map { ":" + $0 } ?? ""
+        let ownPort = unsafe part(CURLUPART_PORT, of: url)
         let path = unsafe part(CURLUPART_PATH, of: url) ?? "/"
-        displayName = scheme + "://" + host + port + path
+        displayName = scheme + "://" + host + (ownPort.map { ":" + $0 } ?? "") + path
         isSecure = secure
+        self.host = host
+        port = ownPort ?? (secure ? "443" : "80")
+        isSigned = Self.holdsSignature(unsafe part(CURLUPART_QUERY, of: url) ?? "")
         self.text = text
+    }
+
+    /// Names of query members that hold a signature: `sig` (Azure), `X-Amz-Signature`, `Signature` (CloudFront, S3
+    /// before version 4), `X-Goog-Signature`, `verify` and `token` (other CDNs).
+    private static let signatures = [
+        "sig", "x-amz-signature", "signature", "x-goog-signature", "verify", "token",
+    ]
+
+    private static func holdsSignature(_ query: String) -> Bool {
+        for member in query.utf8.split(separator: 0x26) {
+            let name = lowered(Array(member.prefix { $0 != 0x3d })[...])
+            for known in signatures where name.elementsEqual(known.utf8) { return true }
+        }
+        return false
     }
 }
 
@@ -60,7 +85,8 @@ private func describe(_ code: CURLUcode) -> String {
 /// One part of a parsed URL; nil when it has none.
 @unsafe private func part(_ what: CURLUPart, of url: OpaquePointer) -> String? {
     var value: UnsafeMutablePointer<CChar>?
-    guard unsafe curl_url_get(url, what, &value, 0) == CURLUE_OK, let text = unsafe value else { return nil }
+    let code = curl(CURLUE_OUT_OF_MEMORY) { unsafe curl_url_get(url, what, &value, 0) }
+    guard code == CURLUE_OK, let text = unsafe value else { return nil }
     defer { unsafe curl_free(text) }
     return unsafe String(cString: text)
 }

@@ -4,6 +4,10 @@ internal import Platform
 /// libcurl's global state, set up once in the process, before the first handle.
 private let startCode: CURLcode = kedge_curl_start()
 
+/// CURL_HTTP_VERSION_1_1 and CURL_HTTP_VERSION_2TLS, which are anonymous enumerators in C.
+private let version1 = 2
+private let version2OverTLS = 4
+
 /// Owns libcurl's handles: one easy handle, re-used, so that all ranges go over one kept connection.
 ///
 /// It is driven through a multi handle because `curl_multi_wakeup` is the one call that may come from another thread:
@@ -18,13 +22,14 @@ private let startCode: CURLcode = kedge_curl_start()
 
     init(_ address: HTTPAddress, options: HTTPOptions) throws(TransferError) {
         source = address.displayName
-        guard startCode == CURLE_OK else {
-            throw TransferError.network(.library, source: source, detail: describe(startCode))
+        let started = curl(CURLE_FAILED_INIT) { startCode }
+        guard started == CURLE_OK else {
+            throw TransferError.network(.library, source: source, detail: describe(started))
         }
-        guard let easy = unsafe curl_easy_init() else {
+        guard let easy = unsafe curl(nil, { unsafe curl_easy_init() }) else {
             throw TransferError.network(.library, source: source, detail: "out of memory")
         }
-        guard let multi = unsafe curl_multi_init() else {
+        guard let multi = unsafe curl(nil, { unsafe curl_multi_init() }) else {
             unsafe curl_easy_cleanup(easy)
             throw TransferError.network(.library, source: source, detail: "out of memory")
         }
@@ -49,12 +54,12 @@ private let startCode: CURLcode = kedge_curl_start()
         let headers = try unsafe requestHeaders(ifRange: tag)
         defer { unsafe curl_slist_free_all(headers) }
         let context = unsafe Unmanaged.passUnretained(exchange).toOpaque()
-        try option(unsafe kedge_curl_set_list(easy, CURLOPT_HTTPHEADER, headers))
-        try option(unsafe kedge_curl_set_string(easy, CURLOPT_RANGE, "\(request.first)-\(request.last)"))
-        try option(unsafe kedge_curl_set_pointer(easy, CURLOPT_WRITEDATA, context))
-        try option(unsafe kedge_curl_set_pointer(easy, CURLOPT_HEADERDATA, context))
-        try option(unsafe kedge_curl_set_pointer(easy, CURLOPT_PREREQDATA, context))
-        try multiOption(unsafe curl_multi_add_handle(multi, easy))
+        try option { unsafe kedge_curl_set_list(easy, CURLOPT_HTTPHEADER, headers) }
+        try option { unsafe kedge_curl_set_string(easy, CURLOPT_RANGE, "\(request.first)-\(request.last)") }
+        try option { unsafe kedge_curl_set_pointer(easy, CURLOPT_WRITEDATA, context) }
+        try option { unsafe kedge_curl_set_pointer(easy, CURLOPT_HEADERDATA, context) }
+        try option { unsafe kedge_curl_set_pointer(easy, CURLOPT_PREREQDATA, context) }
+        try multiOption { unsafe curl_multi_add_handle(multi, easy) }
         // Taking the handle out closes a connection that is still in use and keeps one that is done.
         defer { _ = unsafe curl_multi_remove_handle(multi, easy) }
         return try withExtendedLifetime(exchange) { () throws(TransferError) -> ExchangeOutcome in
@@ -65,20 +70,27 @@ private let startCode: CURLcode = kedge_curl_start()
     private func drive(_ exchange: HTTPExchange, state: SourceState) throws(TransferError) -> ExchangeOutcome {
         while true {
             var running: Int32 = 0
-            try multiOption(unsafe curl_multi_perform(multi, &running))
+            try multiOption { unsafe curl_multi_perform(multi, &running) }
             if running == 0 { break }
-            if state.isCanceled { return exchange.outcome(dropped: .canceled, isFinal: true) }
+            if let reason = state.interruption { return exchange.outcome(dropped: reason, isFinal: true) }
             if exchange.isStalled() {
                 let error = TransferError.network(.stalled, source: source, detail: "the server sends too slowly")
                 return exchange.outcome(dropped: error, isFinal: false)
             }
-            try multiOption(unsafe curl_multi_poll(multi, nil, 0, Self.tickMilliseconds, nil))
+            try multiOption { unsafe curl_multi_poll(multi, nil, 0, Self.tickMilliseconds, nil) }
         }
         var code = CURLE_OK
-        guard unsafe kedge_curl_next_result(multi, &code) == 1 else {
+        guard curl(0, { unsafe kedge_curl_next_result(multi, &code) }) == 1 else {
             throw TransferError.network(.library, source: source, detail: "a transfer ended without a result")
         }
-        return exchange.outcome(of: code)
+        return exchange.outcome(of: curl(CURLE_RECV_ERROR) { code }, proxyStatus: proxyStatus())
+    }
+
+    /// What the proxy answered to CONNECT; 0 where there was none.
+    private func proxyStatus() -> Int {
+        var status = 0
+        let code = curl(CURLE_OUT_OF_MEMORY) { unsafe kedge_curl_get_long(easy, CURLINFO_HTTP_CONNECTCODE, &status) }
+        return code == CURLE_OK ? status : 0
     }
 
     private func requestHeaders(ifRange tag: String?) throws(TransferError) -> UnsafeMutablePointer<curl_slist> {
@@ -86,7 +98,7 @@ private let startCode: CURLcode = kedge_curl_start()
         if let tag { lines.append("If-Range: " + tag) }
         var list: UnsafeMutablePointer<curl_slist>?
         for line in lines {
-            guard let longer = unsafe curl_slist_append(list, line) else {
+            guard let longer = unsafe curl(nil, { unsafe curl_slist_append(list, line) }) else {
                 unsafe curl_slist_free_all(list)
                 throw TransferError.network(.library, source: source, detail: "out of memory")
             }
@@ -99,15 +111,17 @@ private let startCode: CURLcode = kedge_curl_start()
     }
 
     private func configure(_ address: HTTPAddress, _ options: HTTPOptions) throws(TransferError) {
-        try option(unsafe kedge_curl_set_string(easy, CURLOPT_URL, address.text))
-        try option(unsafe kedge_curl_set_string(easy, CURLOPT_USERAGENT, options.userAgent))
-        try option(unsafe kedge_curl_set_schemes(easy, 1, address.isSecure ? 0 : 1))
+        try option { unsafe kedge_curl_set_string(easy, CURLOPT_URL, address.text) }
+        try option { unsafe kedge_curl_set_string(easy, CURLOPT_USERAGENT, options.userAgent) }
+        try option { unsafe kedge_curl_set_schemes(easy, 1, address.isSecure ? 0 : 1) }
         if let file = options.certificateAuthorities {
-            try option(unsafe kedge_curl_set_string(easy, CURLOPT_CAINFO, file))
+            try option { unsafe kedge_curl_set_string(easy, CURLOPT_CAINFO, file) }
             // Only this file: the system's directory of authorities would still count beside it.
-            try option(unsafe kedge_curl_set_string(easy, CURLOPT_CAPATH, nil))
+            try option { unsafe kedge_curl_set_string(easy, CURLOPT_CAPATH, nil) }
         }
-        if let proxy = options.proxy { try option(unsafe kedge_curl_set_string(easy, CURLOPT_PROXY, proxy)) }
+        try configureIdentity(address, options)
+        if let hosts = options.noProxy { try option { unsafe kedge_curl_set_string(easy, CURLOPT_NOPROXY, hosts) } }
+        if let proxy = options.proxy { try option { unsafe kedge_curl_set_string(easy, CURLOPT_PROXY, proxy) } }
         let connect = max(options.connectTimeoutMilliseconds, 1)
         let flags: [(CURLoption, Int)] = [
             (CURLOPT_CONNECTTIMEOUT_MS, Int(connect)),
@@ -116,29 +130,68 @@ private let startCode: CURLcode = kedge_curl_start()
             (CURLOPT_FOLLOWLOCATION, 1),
             (CURLOPT_MAXREDIRS, HTTPOptions.redirectLimit),
             (CURLOPT_UNRESTRICTED_AUTH, 0),
-            // One range after the other needs no multiplexing, and HTTP/1.1 needs no window buffers.
-            (CURLOPT_HTTP_VERSION, 2),
+            (CURLOPT_HTTP_VERSION, options.allowsHTTP2 ? version2OverTLS : version1),
             (CURLOPT_SSLVERSION, 6),
             (CURLOPT_SUPPRESS_CONNECT_HEADERS, 1),
             (CURLOPT_TCP_KEEPALIVE, 1),
             (CURLOPT_BUFFERSIZE, 65_536),
         ]
-        for (name, value) in flags { try option(unsafe kedge_curl_set_long(easy, name, value)) }
-        try option(unsafe kedge_curl_set_quick_exit(easy))
+        for (name, value) in flags { try option { unsafe kedge_curl_set_long(easy, name, value) } }
+        try option { unsafe kedge_curl_set_quick_exit(easy) }
+    }
+
+    /// Who the device is, to the server and to the proxy. libcurl keeps name, password and token away from another
+    /// host, port or scheme that a redirect leads to (CURLOPT_UNRESTRICTED_AUTH stays off).
+    private func configureIdentity(_ address: HTTPAddress, _ options: HTTPOptions) throws(TransferError) {
+        try configureCertificate(options)
+        switch options.credentials.first(where: { $0.fits(address) })?.secret {
+        case .basic(let user, let password):
+            try option { unsafe kedge_curl_set_authentication(easy, 0) }
+            try option { unsafe kedge_curl_set_string(easy, CURLOPT_USERNAME, user) }
+            try option { unsafe kedge_curl_set_string(easy, CURLOPT_PASSWORD, password) }
+        case .bearer(let token):
+            try option { unsafe kedge_curl_set_authentication(easy, 1) }
+            try option { unsafe kedge_curl_set_string(easy, CURLOPT_XOAUTH2_BEARER, token) }
+        case nil: break
+        }
+        if case .basic(let user, let password) = options.proxyCredential {
+            try option { unsafe kedge_curl_set_string(easy, CURLOPT_PROXYUSERNAME, user) }
+            try option { unsafe kedge_curl_set_string(easy, CURLOPT_PROXYPASSWORD, password) }
+        }
+    }
+
+    private func configureCertificate(_ options: HTTPOptions) throws(TransferError) {
+        guard let certificate = options.clientCertificate else { return }
+        let isToken = certificate.utf8.starts(with: "pkcs11:".utf8)
+        let key = options.clientKey ?? certificate
+        let isTokenKey = key.utf8.starts(with: "pkcs11:".utf8)
+        if isToken || isTokenKey {
+            let code = curl(CURLE_SSL_ENGINE_NOTFOUND) {
+                unsafe kedge_curl_set_token(easy, isToken ? 1 : 0, isTokenKey ? 1 : 0)
+            }
+            if code != CURLE_OK { throw .network(.clientKey, source: source, detail: describe(code)) }
+        }
+        try option { unsafe kedge_curl_set_string(easy, CURLOPT_SSLCERT, certificate) }
+        try option { unsafe kedge_curl_set_string(easy, CURLOPT_SSLKEY, key) }
+        if let secret = options.clientKeySecret {
+            try option { unsafe kedge_curl_set_string(easy, CURLOPT_KEYPASSWD, secret) }
+        }
     }
 
     private func installCallbacks() throws(TransferError) {
-        try option(unsafe kedge_curl_set_data_function(easy, CURLOPT_WRITEFUNCTION, receiveBody))
-        try option(unsafe kedge_curl_set_data_function(easy, CURLOPT_HEADERFUNCTION, receiveHeadLine))
-        try option(unsafe kedge_curl_set_connected_function(easy, noteConnection))
-        try option(unsafe kedge_curl_set_close_on_exec(easy))
+        try option { unsafe kedge_curl_set_data_function(easy, CURLOPT_WRITEFUNCTION, receiveBody) }
+        try option { unsafe kedge_curl_set_data_function(easy, CURLOPT_HEADERFUNCTION, receiveHeadLine) }
+        try option { unsafe kedge_curl_set_connected_function(easy, noteConnection) }
+        try option { unsafe kedge_curl_set_close_on_exec(easy) }
     }
 
-    private func option(_ code: CURLcode) throws(TransferError) {
+    private func option(_ call: () -> CURLcode) throws(TransferError) {
+        let code = curl(CURLE_OUT_OF_MEMORY, call)
         if code != CURLE_OK { throw TransferError.network(.library, source: source, detail: describe(code)) }
     }
 
-    private func multiOption(_ code: CURLMcode) throws(TransferError) {
+    private func multiOption(_ call: () -> CURLMcode) throws(TransferError) {
+        let code = curl(CURLM_INTERNAL_ERROR, call)
         guard code != CURLM_OK else { return }
         let text = unsafe curl_multi_strerror(code).map { unsafe String(cString: $0) } ?? "error \(code.rawValue)"
         throw TransferError.network(.library, source: source, detail: text)

@@ -133,8 +133,13 @@ final class HTTPExchange {
     }
 
     /// The transfer ended with libcurl's `code`.
-    func outcome(of code: CURLcode) -> ExchangeOutcome {
+    func outcome(of code: CURLcode, proxyStatus: Int) -> ExchangeOutcome {
         if let ownError { return .failed(ownError) }
+        // libcurl calls a refused CONNECT a receive error, although no try will change the answer.
+        if code != CURLE_OK, proxyStatus == 407 || proxyStatus == 403 {
+            return .failed(
+                .network(.denied, source: rule.source, detail: "the proxy answered \(proxyStatus)"))
+        }
         // After a clean end the head is complete even where no body came.
         if code == CURLE_OK && judged() == nil { return broken(.interrupted, "the answer was empty") }
         switch verdict {
@@ -163,13 +168,16 @@ final class HTTPExchange {
         switch code {
         case CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY: return broken(.unresolved, text)
         case CURLE_COULDNT_CONNECT, CURLE_OPERATION_TIMEDOUT: return broken(.unreachable, text)
-        case CURLE_PARTIAL_FILE, CURLE_RECV_ERROR, CURLE_SEND_ERROR, CURLE_GOT_NOTHING:
+        case CURLE_PARTIAL_FILE, CURLE_RECV_ERROR, CURLE_SEND_ERROR, CURLE_GOT_NOTHING, CURLE_HTTP2,
+            CURLE_HTTP2_STREAM:
             return broken(.interrupted, text)
         // A handshake that broke is mostly a broken connection; a certificate that does not fit stays one.
         case CURLE_SSL_CONNECT_ERROR: return broken(.insecure, text)
-        case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CACERT_BADFILE, CURLE_SSL_CERTPROBLEM, CURLE_SSL_CIPHER,
-            CURLE_SSL_ISSUER_ERROR:
+        case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CACERT_BADFILE, CURLE_SSL_CIPHER, CURLE_SSL_ISSUER_ERROR:
             return refused(.insecure)
+        case CURLE_SSL_CERTPROBLEM, CURLE_SSL_ENGINE_NOTFOUND, CURLE_SSL_ENGINE_SETFAILED,
+            CURLE_SSL_ENGINE_INITFAILED:
+            return refused(.clientKey)
         case CURLE_TOO_MANY_REDIRECTS: return refused(.redirected)
         case CURLE_UNSUPPORTED_PROTOCOL, CURLE_URL_MALFORMAT:
             return refused(head?.isRedirect == true ? .redirected : .unexpectedResponse)

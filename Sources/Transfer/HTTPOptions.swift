@@ -5,6 +5,29 @@ public struct HTTPOptions: Equatable, Sendable {
     /// A PEM file with the certificate authorities to trust instead of the system's; nil: the system's.
     public var certificateAuthorities: String?
 
+    /// Who the device says it is: a PEM file with its certificate (and those between it and the authority), or a
+    /// `pkcs11:` URI.
+    public var clientCertificate: String?
+
+    /// The certificate's key: a PEM file (also one that an OpenSSL provider such as tpm2 reads), or a `pkcs11:` URI
+    /// of a key that stays in its token; nil: it is in the certificate's file.
+    public var clientKey: String?
+
+    /// Opens the key: its passphrase, or the token's PIN.
+    public var clientKeySecret: String?
+
+    /// Name and password or a token, by host.
+    public var credentials: [HostCredential] = []
+
+    /// Name and password for the proxy.
+    public var proxyCredential: HostCredential.Secret?
+
+    /// Hosts that need no proxy, with commas between; nil: what the environment's `no_proxy` says.
+    public var noProxy: String?
+
+    /// Whether HTTP/2 is used over TLS where the server offers it; otherwise HTTP/1.1.
+    public var allowsHTTP2 = true
+
     /// A proxy URL; empty: no proxy; nil: what the environment says (`http_proxy`, `https_proxy`, `no_proxy`).
     public var proxy: String?
 
@@ -27,6 +50,17 @@ public struct HTTPOptions: Equatable, Sendable {
 
     /// Tries in a row that bring no byte before the read fails; at least 1. A delivered byte starts the count again.
     public var attemptsWithoutProgress: UInt32 = 8
+
+    /// Tries again that a read may cost over all: this many, and one more for each 64 KiB that came. It bounds what a
+    /// server costs that gives one byte with each try.
+    public var retryBudget: UInt32 = 32
+
+    /// A download must be over in this time from its start in this process; 0: no limit.
+    public var deadlineMilliseconds: UInt64 = 0
+
+    /// First and longest bound of the pauses between two runs of a download that failed; see `PauseRule`.
+    public var pauseBaseMilliseconds: UInt32 = 60_000
+    public var pauseCapMilliseconds: UInt32 = 21_600_000
 
     /// Sent as User-Agent.
     public var userAgent: String = "kedged/" + KedgeVersion.text

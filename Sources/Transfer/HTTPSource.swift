@@ -6,17 +6,17 @@ public import Platform
 /// The first answer fixes what the object is (length, strong entity tag); a later answer about another object is
 /// `transfer.changed`, never spliced (RFC 9110 sections 13.1.5 and 14).
 public final class HTTPSource: BundleSource, @unchecked Sendable {
-    /// A wait is cut into pieces of this length, so that a cancel does not wait for its end.
-    private static let pauseNanoseconds: UInt64 = 100_000_000
-
     private let address: HTTPAddress
     private let options: HTTPOptions
     private let time: any TimeSource
     private let backOff: BackOff
     private let connection: HTTPConnection
-    private let state = SourceState()
-    /// Only the reading thread uses it.
+    private let state: SourceState
+    /// Only the reading thread uses these.
     private var identity = ObjectIdentity()
+    private var budget: RetryBudget
+    /// What the last answer asked for by Retry-After, within its cap.
+    public private(set) var askedRestNanoseconds: UInt64 = 0
 
     /// Prepares libcurl; nothing is sent before the first read.
     public init(
@@ -29,6 +29,10 @@ public final class HTTPSource: BundleSource, @unchecked Sendable {
         backOff = BackOff(
             baseMilliseconds: options.backOffBaseMilliseconds, capMilliseconds: options.backOffCapMilliseconds,
             random: random)
+        budget = RetryBudget(options.retryBudget)
+        state = SourceState(
+            deadline: Deadline(
+                milliseconds: options.deadlineMilliseconds, source: address.displayName, time: time))
         connection = try HTTPConnection(address, options: options)
     }
 
@@ -70,13 +74,16 @@ public final class HTTPSource: BundleSource, @unchecked Sendable {
             let request = RangeRequest(first: next, last: range.upperBound - 1, mayEndEarly: mayEndEarly)
             let (outcome, delivered) = try send(clamped(request), deliver: deliver)
             next += delivered
+            budget.received(delivered)
+            askedRestNanoseconds = 0
             switch outcome {
             case .complete: return
             case .failed(let error): throw error
             case .broken(let error, let seconds):
                 failures = delivered > 0 ? 1 : failures + 1
-                if failures >= max(options.attemptsWithoutProgress, 1) { throw error }
-                try pause(failures: failures, afterSeconds: seconds)
+                askedRestNanoseconds = granted(seconds)
+                if failures >= max(options.attemptsWithoutProgress, 1) || !budget.spend() { throw error }
+                try pause(failures: failures)
             }
         }
     }
@@ -95,7 +102,7 @@ public final class HTTPSource: BundleSource, @unchecked Sendable {
         try withoutActuallyEscaping(deliver) {
             (deliver) throws(TransferError) -> (ExchangeOutcome, UInt64) in
             let exchange = HTTPExchange(
-                rule: ResponseRule(request: request, known: identity, source: displayName),
+                rule: ResponseRule(request: request, known: identity, source: displayName, isSigned: address.isSigned),
                 overTLS: address.isSecure,
                 stall: StallWatch(
                     bytesPerSecond: options.stallBytesPerSecond, windowMilliseconds: options.stallMilliseconds),
@@ -109,18 +116,16 @@ public final class HTTPSource: BundleSource, @unchecked Sendable {
         }
     }
 
-    /// Waits before the next try: what the server asked for, within its cap, plus the back-off.
-    private func pause(failures: UInt32, afterSeconds: UInt64?) throws(TransferError) {
+    /// What the server asked for, within its cap.
+    private func granted(_ seconds: UInt64?) -> UInt64 {
+        let cap = UInt64(options.retryAfterCapMilliseconds)
+        return min(min(seconds ?? 0, cap) * 1000, cap) * 1_000_000
+    }
+
+    /// Waits before the next try: what the server asked for, plus the back-off.
+    private func pause(failures: UInt32) throws(TransferError) {
         let jitter: UInt64
         do { jitter = try backOff.nanoseconds(failures: failures) } catch { throw TransferError.system(error) }
-        let cap = UInt64(options.retryAfterCapMilliseconds)
-        let asked = min(min(afterSeconds ?? 0, cap) * 1000, cap) * 1_000_000
-        let end = time.monotonicNanoseconds() + asked + jitter
-        while true {
-            try state.check()
-            let now = time.monotonicNanoseconds()
-            if now >= end { return }
-            time.sleep(nanoseconds: min(end - now, Self.pauseNanoseconds))
-        }
+        try state.wait(nanoseconds: askedRestNanoseconds + jitter, time)
     }
 }

@@ -29,11 +29,15 @@ struct ResponseRule {
     let request: RangeRequest
     let known: ObjectIdentity
     let source: String
+    /// Whether the address carries a signature that may have run out.
+    var isSigned = false
 
     func verdict(on head: ResponseHead) -> ResponseVerdict {
         switch head.status {
         case 206: partial(head)
         case 200: whole(head)
+        case 401 where isSigned, 403 where isSigned:
+            refuse(.addressExpired, "the server answered \(head.status) to a signed address")
         case 401, 403, 407: refuse(.denied, "the server answered \(head.status)")
         case 404, 410: refuse(.notFound, "the server answered \(head.status)")
         case 416: unsatisfiable(head)

@@ -56,4 +56,10 @@ public enum TransferError: StableError, Equatable, Sendable {
         case .system(let error): error.remedy
         }
     }
+
+    /// Whether the same request may well succeed a little later.
+    var isPassing: Bool {
+        if case .network(let fault, _, _) = self { return fault.isPassing }
+        return false
+    }
 }

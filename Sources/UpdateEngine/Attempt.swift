@@ -22,6 +22,8 @@ public struct Attempt: Equatable, Sendable {
     public let id: String
     /// URL or path; may carry a signed query, so it is kept in a 0600 file and never printed.
     public let location: String
+    /// More places of the same bundle, in the order in which they are wanted.
+    public var alternatives: [String] = []
     /// Which manifest is wanted, if whoever asked said so.
     public let wanted: Digest?
     /// Which manifest it is, once the head was verified.
@@ -53,6 +55,9 @@ public struct Attempt: Equatable, Sendable {
         imageBytes = 0
         armedBoot = ""
     }
+
+    /// Most places besides the first.
+    public static let alternativesLimit = 8
 
     /// Whether a text can be an attempt id.
     public static func isValid(id: String) -> Bool {

@@ -46,8 +46,10 @@ extension Engine {
     ///
     /// - Throws: the failure that ended the attempt, or that made it pause (category `network`: the same call goes
     ///   on later from what is in the slot).
+    /// `alternatives` are more places of the same bundle.
     public func install(
-        _ location: String, id: String? = nil, wanted: Digest? = nil, override: [UInt8]? = nil
+        _ location: String, id: String? = nil, wanted: Digest? = nil, alternatives: [String] = [],
+        override: [UInt8]? = nil
     ) throws(Failure) {
         try settleRecord()
         noteBootForOverride()
@@ -70,13 +72,16 @@ extension Engine {
         if canResume, let attempt = machine.attempt {
             if id == attempt.id || (id == nil && attempt.location == location) {
                 // A renewed URL leads to the same attempt: the manifest is the identity, not the place.
-                return try run(attempt.location == location ? attempt : attempt.moved(to: location))
+                let isSame = attempt.location == location && attempt.alternatives == alternatives
+                return try run(isSame ? attempt : attempt.moved(to: location, alternatives))
             }
             try drive(machine.handle(.superseded))
         }
         var fresh = id ?? ""
         if id == nil { fresh = try step { () throws(SystemError) in try outside.random.uuid() } }
-        try run(Attempt(id: fresh, location: location, wanted: wanted))
+        var attempt = Attempt(id: fresh, location: location, wanted: wanted)
+        attempt.alternatives = alternatives
+        try run(attempt)
     }
 
     private func run(_ attempt: Attempt) throws(Failure) {
@@ -206,8 +211,9 @@ extension Engine {
 
 extension Attempt {
     /// The same attempt from another place.
-    func moved(to location: String) -> Attempt {
+    func moved(to location: String, _ alternatives: [String]) -> Attempt {
         var next = Attempt(id: id, location: location, wanted: wanted)
+        next.alternatives = alternatives
         next.manifest = manifest
         next.releaseID = releaseID
         next.version = version

@@ -157,14 +157,14 @@ extension Engine {
         guard var attempt = machine.attempt else { throw Failure(EngineError.interrupted) }
         try checkCanceled()
         if let rotation = outside.rotation { take(rotation.newest(for: attempt.location)) }
-        let source = try step { () throws(TransferError) in try outside.sources.open(attempt.location) }
+        let source = try step { () throws(TransferError) in
+            try outside.sources.openBundle(
+                attempt.location, alternatives: attempt.alternatives, isPinned: attempt.wanted != nil)
+        }
         self.source = source
         armCancel(source)
-        let head = try fetchHead(source)
+        let head = try fetchHead(source, wanted: attempt.wanted)
         let manifest = head.release.manifest
-        if let wanted = attempt.wanted, wanted != head.release.digest {
-            throw Failure(EngineError.otherManifest(wanted: wanted, found: head.release.digest))
-        }
         // Whoever signed it lived then; whether it may be installed is another question.
         clock.learn(manifest.created)
         let resumes =
@@ -208,15 +208,28 @@ extension Engine {
         floors.root = newer.root.floor
     }
 
-    private func fetchHead(_ source: any BundleSource) throws(Failure) -> BundleHead {
-        do throws(Failure) {
-            return try BundleHead.fetch(source, trust: trust)
-        } catch {
-            // A canceled transfer is the attempt's cancellation.
-            try checkCanceled()
-            throw error
+    /// The head from the first place that has the right one: a place with another bundle under this name, or with none,
+    /// does not keep the device from it.
+    private func fetchHead(_ source: any BundleSource, wanted: Digest?) throws(Failure) -> BundleHead {
+        while true {
+            do throws(Failure) {
+                let head = try BundleHead.fetch(source, trust: trust)
+                if let wanted, wanted != head.release.digest {
+                    throw Failure(EngineError.otherManifest(wanted: wanted, found: head.release.digest))
+                }
+                return head
+            } catch {
+                // A canceled transfer is the attempt's cancellation.
+                try checkCanceled()
+                let isForeign = error.category == .trust || error.code == Self.otherManifestCode
+                guard isForeign, source.reject(0..<BundleHead.firstRequest) else { throw error }
+            }
         }
     }
+
+    private static let otherManifestCode = EngineError.otherManifest(
+        wanted: SHA256.digest(of: []), found: SHA256.digest(of: [])
+    ).code
 
     private func runningHolds(_ head: BundleHead) -> Bool {
         do throws(Failure) {
@@ -254,7 +267,7 @@ extension Engine {
             held.append(try findHeld(targets[index], table, present, resumes ? claimed : nil, buffer))
         }
         attempt.progress = held
-        let list = FetchList(head.tables, held: held)
+        let list = FetchList(head.tables, held: held, inOrderOfBundle: source?.isSequential == true)
         var items: [UpdatePlan.Item] = []
         for (index, table) in head.tables.enumerated() {
             items.append(

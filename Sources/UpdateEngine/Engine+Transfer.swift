@@ -17,7 +17,7 @@ extension Engine {
         for (index, table) in head.tables.enumerated() where !whole[index] {
             try step { () throws(SlotError) in try targets[index].open(table.component) }
         }
-        let list = FetchList(head.tables, held: held)
+        let list = FetchList(head.tables, held: held, inOrderOfBundle: source.isSequential)
         let writer = try SlotWriter(slots: targets, tables: head.tables, list: list, held: held)
         try pump(list, from: source, head: head, into: writer)
         for (index, table) in head.tables.enumerated() where !whole[index] {
@@ -55,7 +55,7 @@ extension Engine {
             stored.stop()
             plain.stop()
             // What reached the slot is worth keeping, whatever ended the transfer; a failing flush is not.
-            let pauses = error.category == .network || error.code == UpdateMachine.stoppedCode
+            let pauses = error.category == .network || UpdateMachine.passingCodes.contains(error.code)
             if pauses || error.category == .canceled {
                 try checkpoint(writer, base, source.bytesReceived - received)
             }

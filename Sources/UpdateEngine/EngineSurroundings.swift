@@ -31,6 +31,20 @@ public protocol SlotProvider: AnyObject, Sendable {
 /// Opens the place that a bundle comes from.
 public protocol SourceOpener: AnyObject, Sendable {
     func open(_ location: String) throws(TransferError) -> any BundleSource
+
+    /// Opens a bundle that may be at more places than the one that was asked for: at `alternatives`, and at those that
+    /// the device knows by itself (a LAN cache). `isPinned` says that the manifest is known beforehand, so that any
+    /// place may tell what the bundle is; otherwise the one that was asked for does, as long as it answers.
+    func openBundle(
+        _ location: String, alternatives: [String], isPinned: Bool
+    ) throws(TransferError) -> any BundleSource
+}
+
+extension SourceOpener {
+    /// The one place that was asked for.
+    public func openBundle(
+        _ location: String, alternatives: [String], isPinned: Bool
+    ) throws(TransferError) -> any BundleSource { try open(location) }
 }
 
 /// Reboots.

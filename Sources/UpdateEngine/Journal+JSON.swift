@@ -64,6 +64,9 @@ private func text(_ reader: inout JSONObjectReader, _ name: String) throws(JSONE
 extension Attempt {
     var json: JSONValue {
         var members: [(String, JSONValue)] = [("id", .string(id)), ("location", .string(location))]
+        if !alternatives.isEmpty {
+            members.append(("alternatives", .array(alternatives.map { .string($0) })))
+        }
         if let wanted { members.append(("wanted", .string(wanted.hex))) }
         if let manifest { members.append(("manifest", .string(manifest.hex))) }
         members += [
@@ -90,6 +93,9 @@ extension Attempt {
         let id = try reader.string("id", limit: 64)
         let location = try reader.string("location", limit: 8192)
         self.init(id: id, location: location, wanted: try reader.optionalDigest("wanted"))
+        for value in try reader.optionalArray("alternatives", most: Attempt.alternativesLimit) {
+            alternatives.append(try JSONObjectReader.string(value, at: "attempt.alternatives", limit: 8192))
+        }
         manifest = try reader.optionalDigest("manifest")
         releaseID = try text(&reader, "release")
         version = try text(&reader, "version")

@@ -61,8 +61,8 @@ struct FetchList: Sendable {
     /// Bytes between two wanted extents that are fetched and thrown away rather than asking again.
     static let gap: UInt64 = 32 * 1024
 
-    /// All windows that `held` does not have.
-    init(_ tables: [VerifiedChunkTable], held: [WindowBitmap]) {
+    /// All windows that `held` does not have; in the order of the bundle for a source that cannot go back.
+    init(_ tables: [VerifiedChunkTable], held: [WindowBitmap], inOrderOfBundle: Bool = false) {
         var byOffset: [UInt64: Int] = [:]
         for (component, table) in tables.enumerated() {
             for (window, entry) in table.table.windows.enumerated() where !held[component].contains(window) {
@@ -77,6 +77,7 @@ struct FetchList: Sendable {
                 }
             }
         }
+        if inOrderOfBundle { jobs.sort { $0.offset < $1.offset } }
     }
 
     /// Bytes to fetch.

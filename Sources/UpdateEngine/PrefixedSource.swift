@@ -6,7 +6,7 @@ internal import Transfer
 final class PrefixedSource: BundleSource, @unchecked Sendable {
     private let source: any BundleSource
     private let start: UInt64
-    private let bytes: [UInt8]
+    private var bytes: [UInt8]
 
     init(_ source: any BundleSource, at start: UInt64, bytes: [UInt8]) {
         self.source = source
@@ -17,7 +17,15 @@ final class PrefixedSource: BundleSource, @unchecked Sendable {
     var displayName: String { source.displayName }
     var totalLength: UInt64? { source.totalLength }
     var bytesReceived: UInt64 { source.bytesReceived }
+    var askedRestNanoseconds: UInt64 { source.askedRestNanoseconds }
+    var isSequential: Bool { source.isSequential }
     func cancel() { source.cancel() }
+
+    /// What is rejected is not served from memory again.
+    func reject(_ range: Range<UInt64>) -> Bool {
+        if range.lowerBound < start + UInt64(bytes.count) { bytes = [] }
+        return source.reject(range)
+    }
 
     func read(
         _ range: Range<UInt64>, deliver: (RawSpan) throws(TransferError) -> Void

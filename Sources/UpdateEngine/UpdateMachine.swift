@@ -183,7 +183,7 @@ public struct UpdateMachine: Equatable, Sendable {
             return [.store(record.fallingBack(reason))]
         case .planned, .fetching, .written, .verified, .waiting, .idle:
             // What a repeated try can mend keeps the attempt: it goes on from what is already in the slot.
-            if failure.category == .network || failure.code == Self.stoppedCode {
+            if failure.category == .network || Self.passingCodes.contains(failure.code) {
                 phase = phase == .planned ? .planned : .fetching
                 return []
             }
@@ -212,6 +212,8 @@ public struct UpdateMachine: Equatable, Sendable {
     }
 
     static let stoppedCode = EngineError.stopped.code
+    /// Besides the network's: a stop of this process, and a full medium, on which space may come back.
+    static let passingCodes = [stoppedCode, "slot.no-space", "storage.no-space"]
     static let wrongImageCode = EngineError.wrongImage("").code
 
     /// What a start has to do by itself, without anybody asking.

@@ -16,10 +16,13 @@ final class WindowFetcher: @unchecked Sendable {
     private var filled = 0
     private var cursor = 0
     private var position: UInt64 = 0
-    private var damaged: [FetchJob] = []
     private var failure: Failure?
+    /// The window that arrived damaged in the request that just ended, and how often it did.
+    private var damagedAt: Int?
+    private var damages = 0
+    private var lastDamaged: Int?
 
-    /// How often a window that arrives damaged is asked for again before the attempt fails.
+    /// How often a window that arrives damaged is asked for again at the same place before the attempt fails.
     static let repeats = 2
 
     init(
@@ -36,15 +39,8 @@ final class WindowFetcher: @unchecked Sendable {
     /// Runs to the end on the calling thread and always ends the output.
     func run() {
         do throws(Failure) {
-            try fetch(list)
-            var left = Self.repeats
-            while !damaged.isEmpty {
-                let again = damaged
-                damaged = []
-                if left == 0 { throw damage(again[0]) }
-                left -= 1
-                for job in again { try fetchOne(job) }
-            }
+            var start = 0
+            while start < list.jobs.count { start = try fetch(list.run(from: start)) }
             output.end(nil)
         } catch {
             output.end(error)
@@ -57,29 +53,36 @@ final class WindowFetcher: @unchecked Sendable {
             PayloadError.storedDigest(component: tables[target.component].component.id, window: target.window))
     }
 
-    private func fetch(_ list: FetchList) throws(Failure) {
-        var start = 0
-        while start < list.jobs.count {
-            let run = list.run(from: start)
-            try fetch(Array(list.jobs[run]))
-            start = run.upperBound
-        }
-    }
-
-    private func fetchOne(_ job: FetchJob) throws(Failure) { try fetch([job]) }
-
-    /// One range request for jobs whose offsets rise.
-    private func fetch(_ jobs: [FetchJob]) throws(Failure) {
+    /// One range request for jobs whose offsets rise; the first job that is still to do.
+    ///
+    /// A damaged window ends the request at once: a place that serves another object costs one window, not a bundle.
+    private func fetch(_ run: Range<Int>) throws(Failure) -> Int {
+        let jobs = Array(list.jobs[run])
         cursor = 0
         try finishEmpty(jobs)
-        guard cursor < jobs.count, let last = jobs.last(where: { $0.length > 0 }) else { return }
+        guard cursor < jobs.count, let last = jobs.last(where: { $0.length > 0 }) else { return run.upperBound }
         position = jobs[cursor].offset
         let range = (payloadOffset + position)..<(payloadOffset + last.end)
         do throws(TransferError) {
             try source.read(range) { (piece) throws(TransferError) in try self.take(piece, jobs) }
         } catch {
-            throw failure ?? Failure(error)
+            if let failure { throw failure }
+            guard damagedAt == cursor else { throw Failure(error) }
         }
+        guard damagedAt == cursor, cursor < jobs.count else { return run.upperBound }
+        try repeatLater(jobs[cursor], at: run.lowerBound + cursor)
+        return run.lowerBound + cursor
+    }
+
+    /// Decides whether a damaged window is asked for once more: always where the source has another place for it,
+    /// and a few times at the same place.
+    private func repeatLater(_ job: FetchJob, at index: Int) throws(Failure) {
+        damagedAt = nil
+        if lastDamaged != index { damages = 0 }
+        lastDamaged = index
+        if source.reject((payloadOffset + job.offset)..<(payloadOffset + job.end)) { return }
+        damages += 1
+        if damages > Self.repeats { throw damage(job) }
     }
 
     /// Sorts the bytes of a piece into the windows they belong to.
@@ -101,13 +104,16 @@ final class WindowFetcher: @unchecked Sendable {
                 offset += count
                 position += UInt64(count)
                 if filled == job.length {
-                    try finish(job, buffer)
+                    if try !finish(job, buffer) {
+                        damagedAt = cursor
+                        throw Failure(TransferError.stopped)
+                    }
                     cursor += 1
                     try finishEmpty(jobs)
                 }
             }
         } catch {
-            failure = error
+            if damagedAt == nil { failure = error }
             throw .stopped
         }
     }
@@ -129,7 +135,8 @@ final class WindowFetcher: @unchecked Sendable {
         }
     }
 
-    private func finish(_ job: FetchJob, _ buffer: AlignedBuffer) throws(Failure) {
+    /// False when the window is damaged.
+    private func finish(_ job: FetchJob, _ buffer: AlignedBuffer) throws(Failure) -> Bool {
         current = nil
         filled = 0
         for target in job.targets.dropFirst() {
@@ -137,14 +144,13 @@ final class WindowFetcher: @unchecked Sendable {
             copy.copy(buffer.bytes.extracting(0..<job.length), at: 0)
             if !handIfWhole(target, copy, length: job.length) {
                 pool.give(buffer)
-                damaged.append(job)
-                return
+                return false
             }
         }
-        if !handIfWhole(job.targets[0], buffer, length: job.length) { damaged.append(job) }
+        return handIfWhole(job.targets[0], buffer, length: job.length)
     }
 
-    /// Hands the window on, or keeps it back for a repeated fetch when its stored digest is wrong.
+    /// Hands the window on, or gives its buffer back and says false when its stored digest is wrong.
     private func handIfWhole(
         _ target: FetchJob.Target, _ buffer: AlignedBuffer, length: Int
     ) -> Bool {

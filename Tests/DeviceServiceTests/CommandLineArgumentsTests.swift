@@ -1,3 +1,4 @@
+import BundleFormat
 import Platform
 import Testing
 
@@ -7,11 +8,17 @@ import Testing
 struct CommandLineArgumentsTests {
     typealias Command = CommandLineArguments.Command
 
+    static let digest = String(repeating: "5a", count: 32)
     static let good: [(words: [String], command: Command)] = [
-        (["install", "http://h/r.kedge"], .install(location: "http://h/r.kedge", attempt: nil, override: nil)),
-        (["install", "r.kedge", "--attempt", "x-1"], .install(location: "r.kedge", attempt: "x-1", override: nil)),
-        (["--attempt", "x-1", "install", "r.kedge"], .install(location: "r.kedge", attempt: "x-1", override: nil)),
-        (["install", "r.kedge", "--override", "o"], .install(location: "r.kedge", attempt: nil, override: "o")),
+        (["install", "http://h/r.kedge"], .install(.init(location: "http://h/r.kedge"))),
+        (["install", "r.kedge", "--attempt", "x-1"], .install(.init(location: "r.kedge", attempt: "x-1"))),
+        (["--attempt", "x-1", "install", "r.kedge"], .install(.init(location: "r.kedge", attempt: "x-1"))),
+        (["install", "-"], .install(.init(location: "-"))),
+        (
+            ["install", "u", "--source", "v", "--manifest", digest, "--source", "w"],
+            .install(.init(location: "u", manifest: Digest(hex: digest), sources: ["v", "w"]))
+        ),
+        (["install", "r.kedge", "--override", "o"], .install(.init(location: "r.kedge", override: "o"))),
         (["override", "request"], .overrideRequest), (["override", "forget"], .overrideForget),
         (["channel", "update"], .channelUpdate),
         (["status"], .status), (["confirm"], .confirm), (["rollback"], .rollback), (["cancel"], .cancel),
@@ -47,9 +54,12 @@ struct CommandLineArgumentsTests {
 
     static let wrong: [(words: [String], word: String)] = [
         ([], "no command"), (["instal"], "instal is no command"), (["Status"], "Status is no command"),
-        ([""], "is no command"), (["install"], "a URL or a file"), (["install", "a", "b"], "b is one word too many"),
+        ([""], "is no command"), (["install"], "needs a URL, a file"), (["install", "a", "b"], "b is one word too many"),
         (["status", "now"], "now is one word too many"), (["run", "once"], "once is one word too many"),
-        (["status", "--attempt", "x"], "--attempt belongs to install"),
+        (["status", "--attempt", "x"], "belong to install"), (["run", "--source", "x"], "belong to install"),
+        (["cancel", "--manifest", digest], "belong to install"),
+        (["install", "a", "--manifest", "5a"], "64 hexadecimal"),
+        (["install", "a"] + [[String]](repeating: ["--source", "x"], count: 9).flatMap { $0 }, "8 times"),
         (["install", "a", "--attempt"], "needs a value"),
         (["--config"], "needs a value"), (["status", "-c"], "needs a value"),
         (["status", "--once"], "belong to run"), (["install", "a", "--agent", "stdio"], "belong to run"),
@@ -76,7 +86,10 @@ struct CommandLineArgumentsTests {
             "--once", "--agent stdio",
             "--config", "--json", "--version", "[device]", "[trust]", "[boot]", "[slot NAME a]", "[health]",
             "[network]", "environment1", "cmdline", "connect-timeout", "stall-rate", "stall-seconds", "retries",
-            "back-off-ms",
+            "back-off-ms", "back-off-cap", "retry-budget", "deadline", "spread", "cache", "mirrors", "class-command",
+            "certificate", "key-secret", "credentials", "no-proxy", "http2", "pause-cap", "[network cellular]",
+            "budget",
+            "budget-days", "window", "--source", "--manifest",
         ] {
             #expect(CommandLineArguments.help.contains(word), "\(word)")
         }

@@ -58,8 +58,10 @@ struct DeviceConfigurationTests {
         #expect(read.tries == 3)
         #expect(read.reboot == ["/sbin/reboot"])
         #expect(read.health.isEmpty && read.healthDeadline == nil)
-        #expect(read.http == HTTPOptions())
         #expect(read.floor == .record)
+        #expect(read.network.http == HTTPOptions())
+        #expect(read.network.rules == NetworkRules() && read.network.networkClass == .always(.ethernet))
+        #expect(read.network.cache == nil && read.network.mirrors.isEmpty && read.network.spread == 0)
         let rootfs = try #require(Identifier("rootfs"))
         #expect(
             read.slots == [
@@ -127,6 +129,31 @@ struct DeviceConfigurationTests {
             stall-seconds = 60
             retries = 3
             back-off-ms = 250
+            back-off-cap = 60
+            retry-budget = 9
+            pause = 20
+            pause-cap = 40
+            deadline = 7200
+            spread = 3600
+            no-proxy = localhost,.lan
+            http2 = no
+            certificate = /etc/gw.pem
+            key = pkcs11:token=gw
+            key-secret = /etc/pin
+            credentials = /etc/credentials
+            cache = http://cache.lan/kedge/
+            mirrors = https://a.test/x https://b.test/y
+            class-command = /usr/lib/net-class --now
+            [network wifi]
+            rate = 2M
+            [network cellular]
+            use = yes
+            rate = 64K
+            budget = 1G
+            budget-days = 7
+            window = 22:00-06:00
+            [network ethernet]
+            use = no
             """
         let read = try read(text)
         #expect(read.identity == DeviceIdentity(id: "gw 1", vendor: "acme", deviceClass: "edge", hardware: .max))
@@ -147,7 +174,28 @@ struct DeviceConfigurationTests {
         http.stallMilliseconds = 60000
         http.attemptsWithoutProgress = 3
         http.backOffBaseMilliseconds = 250
-        #expect(read.http == http)
+        http.backOffCapMilliseconds = 60_000
+        http.retryBudget = 9
+        http.pauseBaseMilliseconds = 20_000
+        http.pauseCapMilliseconds = 40_000
+        http.deadlineMilliseconds = 7_200_000
+        http.noProxy = "localhost,.lan"
+        http.allowsHTTP2 = false
+        http.clientCertificate = "/etc/gw.pem"
+        http.clientKey = "pkcs11:token=gw"
+        #expect(read.network.http == http)
+        #expect(read.network.keySecretFile == "/etc/pin" && read.network.credentialsFile == "/etc/credentials")
+        #expect(read.network.spread == 3600 && read.network.cache == "http://cache.lan/kedge/")
+        #expect(read.network.mirrors == ["https://a.test/x", "https://b.test/y"])
+        #expect(read.network.networkClass == .command(["/usr/lib/net-class", "--now"]))
+        var rules = NetworkRules()
+        rules.wifi.bytesPerSecond = 2 << 20
+        rules.cellular.bytesPerSecond = 64 << 10
+        rules.cellular.budget = 1 << 30
+        rules.cellular.budgetDays = 7
+        rules.cellular.window = DailyWindow(text: "22:00-06:00")
+        rules.ethernet.isForbidden = true
+        #expect(read.network.rules == rules)
         let places = read.slots.map { "\($0.name): \($0.place)" }
         #expect(places.count == 6)
         #expect(read.slots[1].place == .block(path: "/dev/sda", offset: 1_052_672, size: 4096))
@@ -229,6 +277,21 @@ struct DeviceConfigurationTests {
         ("network", "stall-seconds = 3601", ["stall-seconds"]),
         ("network", "retries = 0", ["retries"]),
         ("network", "back-off-ms = 3600001", ["back-off-ms"]),
+        ("network", "back-off-cap = 0", ["back-off-cap"]),
+        ("network", "retry-budget = 0", ["retry-budget"]),
+        ("network", "http2 = maybe", ["http2 = maybe", "yes or no"]),
+        ("network", "key = /k", ["key needs certificate"]),
+        ("network", "cache = ftp://x/", ["cache and mirrors"]),
+        ("network", "mirrors = http:/x", ["cache and mirrors"]),
+        ("network", "class = satellite", ["class = satellite", "ethernet, wifi or cellular"]),
+        ("network", "class = wifi\nclass-command = x", ["class and class-command"]),
+        ("network cellular", "budget = 1T", ["budget = 1T"]),
+        ("network cellular", "rate = M", ["rate = M"]),
+        ("network cellular", "rate = 99999999999999999999G", ["rate = 9999"]),
+        ("network cellular", "budget-days = 0", ["budget-days"]),
+        ("network cellular", "window = 1-2", ["window = 1-2", "HH:MM-HH:MM"]),
+        ("network cellular", "limit = 5", ["[network cellular]", "unknown key limit"]),
+        ("network lte", "rate = 5", ["[network lte] is no known section"]),
         ("helth", "command = x", ["[helth] is no known section"]),
         ("helth", "", ["[helth] is no known section"]),
         ("Device", "", ["[Device] is no known section"]),
@@ -316,10 +379,13 @@ struct DeviceConfigurationTests {
     func texts() {
         let errors: [ServiceError] = [
             .configurationMissing(path: "p"), .configurationSyntax(path: "p", line: 3),
-            .configuration(path: "p", why: "w"), .usage("u"),
+            .configuration(path: "p", why: "w"), .usage("u"), .secret(path: "p", why: "w"),
             .dataDirectory(SystemError(number: SystemError.readOnly, operation: "mkdir", subject: "p")),
         ]
         for error in errors { #expect(!error.context.isEmpty && !error.remedy.isEmpty && !error.code.isEmpty) }
-        #expect(errors.map { $0.category } == [.configuration, .configuration, .configuration, .usage, .storage])
+        #expect(
+            errors.map { $0.category } == [
+                .configuration, .configuration, .configuration, .usage, .configuration, .storage,
+            ])
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Runs `body` with a fresh directory that is removed afterwards.
@@ -24,7 +25,7 @@ struct LocalServer {
 
     /// One entry for each request: the number of its connection and its Range. nginx writes its log after the
     /// answer, so this waits until there are `count`.
-    func requests(_ count: Int) throws -> [(connection: String, range: String)] {
+    func requests(_ count: Int) throws -> [(connection: String, range: String, version: String)] {
         var lines: [Substring] = []
         for _ in 0..<500 {
             lines = try String(contentsOfFile: prefix + "/access.log", encoding: .utf8).split(separator: "\n")
@@ -33,12 +34,16 @@ struct LocalServer {
         }
         return lines.map {
             let words = $0.split(separator: " ")
-            return (String(words[0]), String(words[1]))
+            return (String(words[0]), String(words[1]), String(words[2]))
         }
     }
 
     /// Starts nginx, waits until it listens, runs `body`, and ends nginx.
-    static func run<R>(files: [String: [UInt8]], tls: Bool = false, _ body: (LocalServer) throws -> R) throws -> R {
+    /// With `identity` it speaks HTTP/2 and 1.1 over TLS with these certificates, and only to clients that have one.
+    static func run<R>(
+        files: [String: [UInt8]], tls: Bool = false, identity: TestCertificates? = nil,
+        _ body: (LocalServer) throws -> R
+    ) throws -> R {
         try withTemporaryDirectory { prefix in
             let server = LocalServer(prefix: prefix, port: try freePort())
             for name in ["www", "temp"] {
@@ -47,7 +52,7 @@ struct LocalServer {
             }
             for (name, bytes) in files { try Data(bytes).write(to: URL(filePath: prefix + "/www/" + name)) }
             if tls { try server.makeCertificate() }
-            try server.configuration(tls: tls).write(
+            try server.configuration(tls: tls, identity: identity).write(
                 toFile: prefix + "/nginx.conf", atomically: true, encoding: .utf8)
             let process = Process()
             process.executableURL = URL(filePath: "/bin/bash")
@@ -72,19 +77,26 @@ struct LocalServer {
         }
     }
 
-    private func configuration(tls: Bool) -> String {
+    private func configuration(tls: Bool, identity: TestCertificates?) -> String {
         let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map { "\($0)_temp_path temp/\($0);" }.joined(separator: " ")
-        let certificates = tls ? "ssl_certificate cert.pem; ssl_certificate_key key.pem;" : ""
+        var certificates = tls ? "ssl_certificate cert.pem; ssl_certificate_key key.pem;" : ""
+        if let identity {
+            certificates = """
+                ssl_certificate \(identity.server); ssl_certificate_key \(identity.server);
+                ssl_client_certificate \(identity.authority); ssl_verify_client on;
+                """
+        }
+        let kind = identity != nil ? "ssl http2" : tls ? "ssl" : ""
         return """
             daemon off; master_process off; pid nginx.pid; error_log error.log;
             events { worker_connections 64; }
             http {
-                log_format plain '$connection $http_range';
+                log_format plain '$connection $http_range $server_protocol';
                 access_log access.log plain;
                 \(paths)
                 server {
-                    listen 127.0.0.1:\(port) \(tls ? "ssl" : "");
+                    listen 127.0.0.1:\(port) \(kind);
                     \(certificates)
                     root \(prefix)/www;
                     location /downgrade/ { return 302 http://127.0.0.1:\(port)/object; }

@@ -1,5 +1,5 @@
-import Foundation
 import Platform
+import TestSupport
 import Testing
 
 /// A class of attack that was done to somebody, or that TUF, Uptane or RFC 9124 name.
@@ -17,9 +17,7 @@ struct Attack: Hashable, CustomTestStringConvertible {
 
     /// Adds a row to the table that `tools/test` prints, in the file that KEDGE_ATTACKS names; nothing without it.
     func record(_ outcome: String) throws {
-        guard let path = ProcessInfo.processInfo.environment["KEDGE_ATTACKS"] else { return }
-        let file = try Descriptor(open: path, [.read, .write, .create])
-        try AttackTable.append("\(id)|\(title)|\(outcome)\n", to: file)
+        try OutcomeTable.attacks.add([id, title, outcome])
     }
 }
 
@@ -43,7 +41,6 @@ enum AttackTable {
 
     /// What no test can show yet, and the issue that it waits for.
     static let waiting: [(attack: Attack, reason: String)] = [
-        (Attack("A10", "malicious mirror"), "waits for issue 5: several sources for one bundle"),
         (Attack("A14", "eavesdrop"), "waits: encrypted payloads come after version 1 (enc in the format)"),
         (
             Attack("SWUpdate 9f7ff0d4", "SWUpdate: control socket that anybody can take"),
@@ -100,16 +97,5 @@ enum AttackTable {
             for id in list where text.contains("\"\(id)\"") { ids.insert(id) }
         }
         return ids
-    }
-
-    private static let lock = NSLock()
-
-    /// Rows of several tests at once, each whole.
-    static func append(_ row: String, to file: borrowing Descriptor) throws {
-        lock.lock()
-        defer { lock.unlock() }
-        let bytes = Array(row.utf8)
-        let end = try file.size()
-        try file.write(bytes.rawBytes, at: end)
     }
 }

@@ -168,6 +168,8 @@ final class TestDevice: @unchecked Sendable {
     var breakAfter: Int?
     /// Reads wait for ever, as for a server that never answers, until somebody cancels.
     var stalls = false
+    /// Opens bundles instead of the file system.
+    var opener: ((String, [String]) throws(TransferError) -> any BundleSource)?
     var hardware: UInt32 = 2
     var rootfsCapacity = 6 << 20
     /// Seconds since 1970.
@@ -293,6 +295,12 @@ private final class FileSlots: SlotProvider, @unchecked Sendable {
 private final class Sources: SourceOpener, @unchecked Sendable {
     let device: TestDevice
     init(_ device: TestDevice) { self.device = device }
+    func openBundle(
+        _ location: String, alternatives: [String], isPinned: Bool
+    ) throws(TransferError) -> any BundleSource {
+        if let opener = device.opener { return try opener(location, alternatives) }
+        return try open(location)
+    }
     func open(_ location: String) throws(TransferError) -> any BundleSource {
         let source = try FileSource(path: location)
         if device.stalls { return StalledSource(source) }

@@ -25,6 +25,8 @@ void kedge_close(int descriptor);
 int64_t kedge_pread(int descriptor, void *bytes, size_t count, uint64_t offset);
 int64_t kedge_pwrite(int descriptor, const void *bytes, size_t count, uint64_t offset);
 int64_t kedge_read(int descriptor, void *bytes, size_t count);
+// A copy of a descriptor with close-on-exec, not below 3.
+int kedge_duplicate(int descriptor);
 int64_t kedge_write(int descriptor, const void *bytes, size_t count);
 int kedge_datasync(int descriptor);
 int kedge_sync(int descriptor);
@@ -124,6 +126,9 @@ void kedge_ignore_broken_pipes(void);
 // sd_notify(3) over NOTIFY_SOCKET; 0 when there is no such socket.
 int kedge_notify(const char *state);
 _Noreturn void kedge_exit(int status);
+
+// Minutes since local midnight at a time in seconds since 1970.
+uint32_t kedge_minute_of_day(int64_t seconds);
 
 // Bytes of a socket-free event: a pipe for waking poll loops.
 int kedge_pipe(int *read_end, int *write_end);

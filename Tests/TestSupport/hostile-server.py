@@ -1,14 +1,24 @@
-"""An HTTP server that does what broken servers and proxies do, for TransferTests.
+"""An HTTP server that does what broken servers and proxies do, for tests.
 
-It listens on one port of 127.0.0.1 and 127.0.0.2, prints that port and the path of its request log, and ends when its
-standard input ends, so that it never outlives the tests; then the log is gone too. The path is /SCENARIO/KEY: the scenario says what goes wrong, the key keeps tests apart.
-Each request is written to the log before it is answered: KEY, local address, and the request
-headers Authorization, If-Range, Range and Accept-Encoding, separated by tabs ("-" where there is none).
+usage: hostile-server.py [--object FILE] [--certificate PEM]
+
+It listens on one port of 127.0.0.1 and 127.0.0.2, on the same port of ::1 where there is IPv6, and with a certificate
+(key and certificate in one file) on a port with TLS. It prints the port, the path of its request log and the TLS port,
+and ends when its standard input ends, so that it never outlives the tests; then the log is gone too. It serves one
+object under every path: the file, or a pattern of 300,000 bytes.
+
+The path is /SCENARIO/KEY: the scenario says what goes wrong, the key keeps tests apart. Each request is written to the
+log before it is answered: KEY, local address, and the request headers Authorization, If-Range, Range, Accept-Encoding
+and Proxy-Authorization, separated by tabs ("-" where there is none). A request with a whole URL in its first line is
+answered as by a proxy, and CONNECT makes a tunnel for whoever shows the password of the proxy (gateway:tunnel).
 """
 
+import argparse
+import base64
 import gzip
 import socket
 import socketserver
+import ssl
 import struct
 import sys
 import tempfile
@@ -27,6 +37,7 @@ def content(length=LENGTH, variant=0):
 
 OBJECT = content()
 OTHER = content(variant=1)
+TUNNEL = "Basic " + base64.b64encode(b"gateway:tunnel").decode()
 
 
 class Request:
@@ -61,18 +72,22 @@ class Handler(socketserver.BaseRequestHandler):
                 return False
             head += piece
         lines = head.decode("latin-1").split("\r\n")
-        path = lines[0].split(" ")[1]
+        method, path = lines[0].split(" ")[:2]
         headers = {}
         for line in lines[1:]:
             name, colon, value = line.partition(":")
             if colon:
                 headers[name.lower()] = value.strip()
+        if method == "CONNECT":
+            return self.tunnel(path, headers)
+        if path.startswith("http://"):
+            path = "/" + path.split("/", 3)[3]
         _, scenario, key = path.partition("?")[0].split("/", 2)
-        address, port = self.request.getsockname()
+        address, port = self.request.getsockname()[:2]
         with LOCK:
             COUNTS[path] = COUNTS.get(path, 0) + 1
             number = COUNTS[path]
-            names = ("authorization", "if-range", "range", "accept-encoding")
+            names = ("authorization", "if-range", "range", "accept-encoding", "proxy-authorization")
             LOG.write("\t".join([key, address] + [headers.get(n, "-") for n in names]) + "\n")
             LOG.flush()
         request = Request(scenario, key, headers, number, address, port)
@@ -88,8 +103,9 @@ class Handler(socketserver.BaseRequestHandler):
         self.send(status, list(headers) + [("Content-Length", len(body))], body)
         return True
 
-    def part(self, r, body=None, tag='"one"', total=LENGTH, first=None, last=None, length=None, more=()):
+    def part(self, r, body=None, tag='"one"', total=None, first=None, last=None, length=None, more=()):
         """A 206; right unless told otherwise."""
+        total = LENGTH if total is None else total
         first = r.first if first is None else first
         last = r.last if last is None else last
         headers = [("Content-Range", f"bytes {first}-{last}/{total}")]
@@ -98,6 +114,28 @@ class Handler(socketserver.BaseRequestHandler):
             headers.append(("ETag", tag))
         self.send(206, headers + list(more), r.body if body is None else body)
         return True
+
+    def tunnel(self, place, headers):
+        """CONNECT: a tunnel for whoever has the password."""
+        if headers.get("proxy-authorization") != TUNNEL:
+            self.send(407, [("Proxy-Authenticate", "Basic realm=x"), ("Content-Length", 0)])
+            return True
+        host, _, port = place.rpartition(":")
+        with socket.create_connection((host, int(port))) as far:
+            self.send(200, [])
+
+            def back():
+                try:
+                    while piece := far.recv(65536):
+                        self.request.sendall(piece)
+                    self.request.shutdown(socket.SHUT_WR)
+                except OSError:
+                    pass
+
+            threading.Thread(target=back, daemon=True).start()
+            while piece := self.request.recv(65536):
+                far.sendall(piece)
+        return False
 
     def reset(self):
         """Closes with RST instead of FIN."""
@@ -145,6 +183,90 @@ class Handler(socketserver.BaseRequestHandler):
     def do_whole(self, r):
         self.send(200, [("Content-Length", LENGTH), ("ETag", '"one"')], OBJECT)
         return True
+
+    # --- bytes that are wrong or come too slowly ---
+
+    def do_flipped(self, r):
+        """One bit of one byte is another one, in the first answer that has it."""
+        spot = LENGTH // 2
+        if not r.first <= spot <= r.last:
+            return self.part(r)
+        with LOCK:
+            COUNTS[r.key] = COUNTS.get(r.key, 0) + 1
+            first = COUNTS[r.key] == 1
+        return self.part(r, body=self.flip(r) if first else None)
+
+    def do_flipped_always(self, r):
+        return self.part(r, body=self.flip(r))
+
+    def flip(self, r):
+        body = bytearray(r.body)
+        spot = LENGTH // 2 - r.first
+        if 0 <= spot < len(body):
+            body[spot] ^= 1
+        return bytes(body)
+
+    def do_swapped_silently(self, r):
+        """Same size, other bytes behind the middle, no entity tag: nothing but digests can tell."""
+        return self.part(r, body=OTHER[r.first : r.last + 1] if r.first > 0 else None, tag=None)
+
+    def do_foreign(self, r):
+        """Another object of the same size from the start."""
+        return self.part(r, body=bytes(r.count))
+
+    def do_drip(self, r):
+        """One byte a second."""
+        self.part(r, body=b"")
+        for byte in r.body:
+            self.request.sendall(bytes([byte]))
+            time.sleep(1)
+        return True
+
+    def do_slow_head(self, r):
+        """One byte of the head a second."""
+        for byte in b"HTTP/1.1 206 Partial Content\r\n" + b"X-Padding: " + b"x" * 10_000:
+            self.request.sendall(bytes([byte]))
+            time.sleep(1)
+        return False
+
+    def do_crumbs(self, r):
+        """One byte with each connection, and so for ever."""
+        self.part(r, body=r.body[:1])
+        return False
+
+    def do_endless(self, r):
+        """A body without length and without end."""
+        self.send(206, [("Content-Range", f"bytes {r.first}-{r.last}/{LENGTH}"), ("Connection", "close")], r.body)
+        while True:
+            self.request.sendall(bytes(65536))
+
+    def do_truncated(self, r):
+        """/truncated/BYTES/KEY: the object ends after so many bytes, and the server says that this is all of it."""
+        total = int(r.key.split("/")[0])
+        if r.first >= total:
+            return self.simple(416, [("Content-Range", f"bytes */{total}")])
+        last = min(r.last, total - 1)
+        return self.part(r, body=OBJECT[r.first : last + 1], last=last, total=total, length=last - r.first + 1)
+
+    def do_broken_off(self, r):
+        """/broken-off/BYTES/KEY: the first connection ends when byte BYTES of the object is reached, the object is whole."""
+        end = int(r.key.split("/")[0])
+        if r.number > 1 or not r.first <= end <= r.last:
+            return self.part(r)
+        self.part(r, body=OBJECT[r.first : end])
+        return False
+
+    def do_expired(self, r):
+        """/expired/BYTES/KEY: a signed address that runs out after so many bytes of the object."""
+        end = int(r.key.split("/")[0])
+        if r.first >= end:
+            return self.simple(403)
+        self.part(r, body=OBJECT[r.first : min(end, r.last + 1)])
+        return r.last < end
+
+    def do_portal(self, r):
+        """A captive portal: every request is led to its login page."""
+        return self.simple(302, [("Location", f"/page/{r.key}")])
 
     # --- broken connections, good again at the second request ---
 
@@ -301,6 +423,11 @@ class Handler(socketserver.BaseRequestHandler):
         port = r.key.split("/")[0]
         return self.simple(302, [("Location", f"https://127.0.0.1:{port}/downgrade/x")])
 
+    def do_down(self, r):
+        """/down/PORT/KEY: from TLS back to http."""
+        port, key = r.key.split("/")
+        return self.simple(302, [("Location", f"http://127.0.0.1:{port}/plain/{key}")])
+
     def do_to_file(self, r):
         return self.simple(302, [("Location", "file:///etc/hostname")])
 
@@ -311,13 +438,54 @@ class Server(socketserver.ThreadingTCPServer):
     request_queue_size = 64
 
 
+class Server6(Server):
+    address_family = socket.AF_INET6
+
+    def server_bind(self):
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        super().server_bind()
+
+
+class SecureServer(Server):
+    context = None
+
+    def get_request(self):
+        plain, address = super().get_request()
+        return self.context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False), address
+
+    def handle_error(self, request, client_address):
+        pass
+
+
+def listen(kind, host, port):
+    server = kind((host, port), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_address[1]
+
+
 def main():
-    first = Server(("127.0.0.1", 0), Handler)
-    port = first.server_address[1]
-    second = Server(("127.0.0.2", port), Handler)
-    for server in (first, second):
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(port, LOG.name, flush=True)
+    global LENGTH, OBJECT, OTHER
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--object")
+    parser.add_argument("--certificate")
+    options = parser.parse_args()
+    if options.object:
+        with open(options.object, "rb") as file:
+            OBJECT = file.read()
+        LENGTH = len(OBJECT)
+        OTHER = OBJECT[: LENGTH // 2] + bytes(b ^ 0x55 for b in OBJECT[LENGTH // 2 :])
+    port = listen(Server, "127.0.0.1", 0)
+    listen(Server, "127.0.0.2", port)
+    try:
+        listen(Server6, "::1", port)
+    except OSError:
+        pass
+    secure = 0
+    if options.certificate:
+        SecureServer.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        SecureServer.context.load_cert_chain(options.certificate)
+        secure = listen(SecureServer, "127.0.0.1", 0)
+    print(port, LOG.name, secure, flush=True)
     sys.stdin.read()
     LOG.close()  # and removed
 

@@ -1,0 +1,261 @@
+public import Platform
+
+/// One of the places where a bundle may be.
+public struct BundlePlace: Sendable {
+    /// For messages: no credentials and no query string.
+    public let displayName: String
+    /// Makes the source; called again after the place was left.
+    let open: @Sendable () throws(TransferError) -> any BundleSource
+
+    public init(displayName: String, open: @escaping @Sendable () throws(TransferError) -> any BundleSource) {
+        self.displayName = displayName
+        self.open = open
+    }
+}
+
+/// One bundle at several places. What the bundle is, the manifest says and no place does: a place whose bytes do not
+/// fit the manifest is dropped, one that fails rests, and the read goes on behind the last delivered byte elsewhere.
+///
+/// Long reads are cut into segments, so that a place that comes back, a LAN cache above all, is used again before the
+/// whole bundle has gone over the far one. One place is open at a time: memory does not grow with their number.
+public final class MirroredSource: BundleSource, @unchecked Sendable {
+    /// Bytes that are asked for at once.
+    static let segmentBytes: UInt64 = 8 * 1024 * 1024
+    /// Shortest rest of a place that answered wrongly: it will hardly do better in a few seconds.
+    private static let refusalRestMilliseconds: UInt32 = 30_000
+
+    private let places: [BundlePlace]
+    private let headPlace: Int?
+    private let options: HTTPOptions
+    private let time: any TimeSource
+    private let random: any RandomSource
+    private let state: SourceState
+    private let monitor = Monitor()
+    private var board: SourceBoard
+    /// The open place, and the bytes of those that were left; guarded by the monitor.
+    private var current: (index: Int, source: any BundleSource)?
+    private var earlier: UInt64 = 0
+
+    /// At least one place, in the order in which they are wanted. `headPlace` is the one that says what the bundle is,
+    /// as long as it answers: a cache may have an older bundle under the same name. Of `options` the back-off counts,
+    /// the deadline, and the rounds without progress after which a read fails.
+    public init(
+        _ places: [BundlePlace], headPlace: Int? = nil, options: HTTPOptions, time: any TimeSource = SystemTime(),
+        random: any RandomSource = SystemRandom()
+    ) {
+        precondition(!places.isEmpty)
+        self.places = places
+        self.headPlace = headPlace
+        self.options = options
+        self.time = time
+        self.random = random
+        board = SourceBoard(count: places.count)
+        state = SourceState(
+            deadline: Deadline(
+                milliseconds: options.deadlineMilliseconds, source: places[0].displayName, time: time))
+    }
+
+    public var displayName: String { places[monitor.locked { current?.index } ?? 0].displayName }
+    public var totalLength: UInt64? { state.total }
+    public var bytesReceived: UInt64 { monitor.locked { earlier + (current?.source.bytesReceived ?? 0) } }
+
+    public func cancel() {
+        monitor.locked {
+            state.cancel()
+            current?.source.cancel()
+        }
+    }
+
+    public func reject(_ range: Range<UInt64>) -> Bool {
+        guard let index = monitor.locked({ current?.index }),
+            board.scores.indices.contains(where: { $0 != index && !board.scores[$0].isRejected })
+        else { return false }
+        board.scores[index].reject(
+            .network(.changed, source: places[index].displayName, detail: "its bytes are not the bundle's"))
+        leave()
+        // Before the head was taken as good, nothing that the place said about the object counts.
+        if range.lowerBound == 0 { state.forgetTotal() }
+        return true
+    }
+
+    public func read(
+        _ range: Range<UInt64>, deliver: (RawSpan) throws(TransferError) -> Void
+    ) throws(TransferError) {
+        try state.check()
+        var next = range.lowerBound
+        while next < range.upperBound {
+            let end = min(range.upperBound, next + Self.segmentBytes)
+            next += try segment(next..<end, .exact, deliver).bytes
+        }
+    }
+
+    public func readAvailable(
+        _ range: Range<UInt64>, deliver: (RawSpan) throws(TransferError) -> Void
+    ) throws(TransferError) {
+        try state.check()
+        var next = range.lowerBound
+        var isDone = range.isEmpty
+        while !isDone, next < min(range.upperBound, state.total ?? .max) {
+            let (bytes, isWhole) = try segment(next..<range.upperBound, .available, deliver)
+            next += bytes
+            isDone = isWhole
+        }
+    }
+
+    private enum Demand { case exact, available }
+    /// Rounds in a row in which no place could be asked.
+    private var fruitless: UInt32 = 0
+
+    /// Asks one place once; the bytes it delivered, and whether it gave all it was asked for. Throws the reader's own
+    /// error, or what the places say when none is left to ask.
+    private func segment(
+        _ range: Range<UInt64>, _ demand: Demand, _ deliver: (RawSpan) throws(TransferError) -> Void
+    ) throws(TransferError) -> (bytes: UInt64, isWhole: Bool) {
+        let index = try choose(demand)
+        let watch = SegmentWatch(time)
+        do throws(TransferError) {
+            let source = try enter(index)
+            let pass = { (piece: RawSpan) throws(TransferError) in
+                try self.state.check()
+                try self.checkLength(source)
+                try watch.pass(piece, deliver)
+                if watch.isDue, self.board.shouldLeave(index, rate: watch.rate, at: self.time.monotonicNanoseconds()) {
+                    watch.isSlow = true
+                    throw .stopped
+                }
+            }
+            switch demand {
+            case .exact: try source.read(range, deliver: pass)
+            case .available: try source.readAvailable(range, deliver: pass)
+            }
+            board.scores[index].delivered(
+                bytes: watch.bytes, nanoseconds: watch.nanoseconds, at: time.monotonicNanoseconds())
+            fruitless = 0
+            return (watch.bytes, true)
+        } catch {
+            if watch.bytes > 0 { fruitless = 0 }
+            if let own = watch.readerError { throw own }
+            try state.check()
+            if watch.isSlow {
+                board.scores[index].crawled(
+                    bytes: watch.bytes, nanoseconds: watch.nanoseconds, at: time.monotonicNanoseconds())
+                leave()
+            } else {
+                try note(error, at: index)
+            }
+            return (watch.bytes, false)
+        }
+    }
+
+    /// Every place must have the object that the first good answer told of.
+    private func checkLength(_ source: any BundleSource) throws(TransferError) {
+        guard let found = source.totalLength else { return }
+        if let total = state.total, total != found {
+            throw .network(
+                .changed, source: source.displayName, detail: "it has \(found) bytes, the bundle has \(total)")
+        }
+        state.learn(total: found)
+    }
+
+    /// The place to ask next; waits while all of them rest, and throws when that is of no use any more.
+    private func choose(_ demand: Demand) throws(TransferError) -> Int {
+        while true {
+            try state.check()
+            let now = time.monotonicNanoseconds()
+            if case .available = demand, let headPlace, board.scores[headPlace].isReady(at: now) { return headPlace }
+            if let index = board.choose(at: now) { return index }
+            fruitless += 1
+            let passing = board.scores.filter { !$0.isRejected && $0.lastError?.isPassing == true }
+            guard let end = passing.map({ $0.restsUntil }).min(), fruitless < max(options.attemptsWithoutProgress, 1)
+            else { throw complaint() }
+            try state.wait(nanoseconds: end > now ? end - now : 0, time)
+        }
+    }
+
+    /// An expired address above all, because only a new one helps; otherwise what the last place said.
+    private func complaint() -> TransferError {
+        let errors = board.scores.compactMap { $0.lastError }
+        for error in errors {
+            if case .network(.addressExpired, _, _) = error { return error }
+        }
+        return errors.last ?? .network(.unreachable, source: displayName, detail: "no place is left")
+    }
+
+    /// The place's source, opened if another one was.
+    private func enter(_ index: Int) throws(TransferError) -> any BundleSource {
+        if let current, current.index == index { return current.source }
+        leave()
+        let source = try places[index].open()
+        monitor.locked {
+            current = (index, source)
+            if state.isCanceled { source.cancel() }
+        }
+        return source
+    }
+
+    private func leave() {
+        monitor.locked {
+            earlier += current?.source.bytesReceived ?? 0
+            current = nil
+        }
+    }
+
+    /// The place failed: it rests.
+    private func note(_ error: TransferError, at index: Int) throws(TransferError) {
+        let base = error.isPassing ? options.backOffBaseMilliseconds : Self.refusalRestMilliseconds
+        let backOff = BackOff(
+            baseMilliseconds: base, capMilliseconds: max(base, options.backOffCapMilliseconds), random: random)
+        var rest: UInt64
+        do { rest = try backOff.nanoseconds(failures: board.scores[index].failures + 1) } catch { throw .system(error) }
+        if !error.isPassing { rest = max(rest, UInt64(base) * 500_000) }
+        if let current, current.index == index { rest += current.source.askedRestNanoseconds }
+        board.scores[index].failed(error, at: time.monotonicNanoseconds(), rest: rest)
+        leave()
+    }
+}
+
+/// Measures one segment and keeps the reader's errors apart from the place's.
+private final class SegmentWatch {
+    private let time: any TimeSource
+    private var start: UInt64
+    private var lookAt: UInt64
+    private(set) var bytes: UInt64 = 0
+    private(set) var readerError: TransferError?
+    var isSlow = false
+
+    /// How often the rate of a running read is looked at.
+    private static let interval: UInt64 = 5_000_000_000
+
+    init(_ time: any TimeSource) {
+        self.time = time
+        start = time.monotonicNanoseconds()
+        lookAt = start + Self.interval
+    }
+
+    /// Passes a piece on; the time that the reader takes for it does not count.
+    func pass(_ piece: RawSpan, _ deliver: (RawSpan) throws(TransferError) -> Void) throws(TransferError) {
+        let before = time.monotonicNanoseconds()
+        do throws(TransferError) {
+            try deliver(piece)
+        } catch {
+            readerError = error
+            throw error
+        }
+        bytes += UInt64(piece.byteCount)
+        let taken = time.monotonicNanoseconds() - before
+        start += taken
+        lookAt += taken
+    }
+
+    /// Since the first request of the segment went out.
+    var nanoseconds: UInt64 { max(1, time.monotonicNanoseconds() - start) }
+    /// Bytes per second.
+    var rate: Double { Double(bytes) * 1e9 / Double(nanoseconds) }
+    /// Whether it is time to look at the rate.
+    var isDue: Bool {
+        let now = time.monotonicNanoseconds()
+        if now < lookAt { return false }
+        lookAt = now + Self.interval
+        return true
+    }
+}
