@@ -54,7 +54,8 @@ struct CommandLineArgumentsTests {
 
     static let wrong: [(words: [String], word: String)] = [
         ([], "no command"), (["instal"], "instal is no command"), (["Status"], "Status is no command"),
-        ([""], "is no command"), (["install"], "needs a URL, a file"), (["install", "a", "b"], "b is one word too many"),
+        ([""], "is no command"), (["install"], "needs a URL, a file"),
+        (["install", "a", "b"], "b is one word too many"),
         (["status", "now"], "now is one word too many"), (["run", "once"], "once is one word too many"),
         (["status", "--attempt", "x"], "belong to install"), (["run", "--source", "x"], "belong to install"),
         (["cancel", "--manifest", digest], "belong to install"),
