@@ -53,13 +53,14 @@ struct BundleHead: Sendable {
         bytes.removeLast(surplus.count)
         var head = try BundleHead(verifying: bytes, trust: trust)
         head.surplus = surplus
-        try head.checkEnd(source)
+        // A pipe gives the end only when everything before it was read.
+        if !source.isSequential { try head.checkEnd(source) }
         return head
     }
 
     /// Reads the end marker, so that a bundle that is still being copied or lost its end is refused before a slot is
     /// written. It is asked for only now: until the signature holds, nobody's lengths are followed that far.
-    private func checkEnd(_ source: any BundleSource) throws(Failure) {
+    func checkEnd(_ source: any BundleSource) throws(Failure) {
         let header = release.header
         let range = header.endOffset..<header.totalLength
         var bytes: [UInt8] = []

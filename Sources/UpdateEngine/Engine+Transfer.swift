@@ -20,6 +20,7 @@ extension Engine {
         let list = FetchList(head.tables, held: held, inOrderOfBundle: source.isSequential)
         let writer = try SlotWriter(slots: targets, tables: head.tables, list: list, held: held)
         try pump(list, from: source, head: head, into: writer)
+        if source.isSequential { try head.checkEnd(source) }
         for (index, table) in head.tables.enumerated() where !whole[index] {
             try step { () throws(SlotError) in try targets[index].seal(table.component) }
         }

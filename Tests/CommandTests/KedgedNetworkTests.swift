@@ -16,10 +16,8 @@ struct KedgedNetworkTests {
         bundle = try gateway.build(FieldGateway.Release(images: [("rootfs", Self.image)]))
     }
 
-    /// What a plain install fetches: all but the end marker.
-    private var size: UInt64 {
-        get throws { try FileSystem.size(of: bundle) - UInt64(BundleHeader.endByteCount) }
-    }
+    /// What a plain install fetches: every byte once.
+    private var size: UInt64 { get throws { try FileSystem.size(of: bundle) } }
 
     /// Body bytes that the last attempt fetched.
     private func fetched() throws -> Int64 { try #require(gateway.status()["bytes"]?["fetched"]?.number) }

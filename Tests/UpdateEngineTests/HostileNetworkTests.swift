@@ -1,5 +1,4 @@
 import BootControl
-import BundleFormat
 import Foundation
 import Platform
 import TestSupport
@@ -137,7 +136,7 @@ struct HostileCase: CustomTestStringConvertible, Sendable {
             isSecure: true),
         HostileCase(
             title: "403 on an expired URL", scenario: "expired/1000000", outcome: .waits("transfer.address-expired"),
-            bound: headBytes + window, query: "?sig=x"),
+            bound: headBytes + window + discarded, query: "?sig=x"),
         HostileCase(title: "403", scenario: "status/403", outcome: .waits("transfer.denied")),
         HostileCase(title: "404", scenario: "status/404", outcome: .waits("transfer.not-found")),
         HostileCase(title: "429 with Retry-After", scenario: "slow-down", outcome: .installs, bound: discarded),
@@ -179,8 +178,8 @@ final class HostileBundle: @unchecked Sendable {
         server = try HostileServer(object: path, certificate: certificates.server)
     }
 
-    /// What a plain install fetches: all but the end marker.
-    var useful: UInt64 { UInt64(bytes.count - BundleHeader.endByteCount) }
+    /// What a plain install fetches: every byte once.
+    var useful: UInt64 { UInt64(bytes.count) }
 
     /// Another device that trusts the same key.
     func another() throws -> TestDevice {
@@ -292,7 +291,7 @@ struct HostileNetworkTests {
         #expect(again == nil)
         #expect(try slotIsRight())
         // The head again, and the part of a window that had come when the address ran out.
-        #expect(first + second <= bundle.useful + HostileCase.headBytes + HostileCase.window)
+        #expect(first + second <= bundle.useful + HostileCase.headBytes + HostileCase.window + 16)
     }
 
     @Test(
@@ -372,20 +371,18 @@ struct TruncationTests {
             let fresh = try device.bootedAnew()
             try fresh.install(server.url("broken-off/\(length)").text)
             #expect(Array(try device.contents("rootfs", .b).prefix(image.count)) == image, "byte \(length)")
-            let needed = size - UInt64(BundleHeader.endByteCount)
-            wasted = max(wasted, (opened?.bytesReceived ?? 0) - needed)
+            wasted = max(wasted, (opened?.bytesReceived ?? 0) - size)
             device.forget()
         }
         #expect(codes == ["bundle.not-a-bundle", "bundle.truncated", "transfer.out-of-range"])
-        // The first request for a small bundle reaches over its end marker.
-        #expect(wasted <= UInt64(BundleHeader.endByteCount))
+        #expect(wasted == 0)
         try OutcomeTable.transfers.add([
             "object cut off at every byte of \(size)", "refused, slot not selected",
             codes.sorted().joined(separator: " "),
             "0", "\(size)",
         ])
         try OutcomeTable.transfers.add([
-            "connection cut at every byte of \(size)", "slot right", "-", "\(wasted)", "\(BundleHeader.endByteCount)",
+            "connection cut at every byte of \(size)", "slot right", "-", "\(wasted)", "0",
         ])
     }
 }
