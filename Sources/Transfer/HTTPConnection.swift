@@ -130,7 +130,6 @@ private let version2OverTLS = 4
             (CURLOPT_FOLLOWLOCATION, 1),
             (CURLOPT_MAXREDIRS, HTTPOptions.redirectLimit),
             (CURLOPT_UNRESTRICTED_AUTH, 0),
-            (CURLOPT_HTTP_VERSION, options.allowsHTTP2 ? version2OverTLS : version1),
             (CURLOPT_SSLVERSION, 6),
             (CURLOPT_SUPPRESS_CONNECT_HEADERS, 1),
             (CURLOPT_TCP_KEEPALIVE, 1),
@@ -138,6 +137,18 @@ private let version2OverTLS = 4
         ]
         for (name, value) in flags { try option { unsafe kedge_curl_set_long(easy, name, value) } }
         try option { unsafe kedge_curl_set_quick_exit(easy) }
+        try configureVersion(options)
+    }
+
+    /// A libcurl that was built without HTTP/2, as for many small systems, refuses the wish for it.
+    private func configureVersion(_ options: HTTPOptions) throws(TransferError) {
+        if options.allowsHTTP2 {
+            let code = curl(CURLE_UNSUPPORTED_PROTOCOL) {
+                unsafe kedge_curl_set_long(easy, CURLOPT_HTTP_VERSION, version2OverTLS)
+            }
+            if code == CURLE_OK { return }
+        }
+        try option { unsafe kedge_curl_set_long(easy, CURLOPT_HTTP_VERSION, version1) }
     }
 
     /// Who the device is, to the server and to the proxy. libcurl keeps name, password and token away from another
