@@ -28,16 +28,14 @@ struct ChannelPlace: Equatable, Sendable {
     }
 
     /// With the statement kept in the data directory.
-    func following(
-        data: String, _ http: HTTPOptions, time: any TimeSource, random: any RandomSource
-    ) -> ChannelFollowing {
-        var options = http
+    func following(data: String, _ network: DeviceNetwork) -> ChannelFollowing {
+        var options = network.options
         // News that does not come at once is looked for again with the next attempt.
         options.attemptsWithoutProgress = 1
         options.connectTimeoutMilliseconds = min(options.connectTimeoutMilliseconds, 10_000)
         options.stallMilliseconds = min(options.stallMilliseconds, 10_000)
         return ChannelFollowing(
             name: name, location: location, policy: policy,
-            sources: ConfiguredSources(options, time: time, random: random), kept: FileDocument(data + "/channel"))
+            sources: ConfiguredSources(network, options: options), kept: FileDocument(data + "/channel"))
     }
 }

@@ -113,8 +113,7 @@ struct Device {
             random: random, tries: configuration.tries, rotation: trust,
             floor: configuration.floor.store(data: configuration.data), built: KedgeVersion.made,
             overrides: FileDocument(configuration.data + "/override"),
-            channel: configuration.channel?.following(
-                data: configuration.data, configuration.http, time: time, random: random))
+            channel: configuration.channel?.following(data: configuration.data, network))
     }
 
     private static func home(_ configuration: DeviceConfiguration) throws(Failure) -> any BootHome {
