@@ -34,6 +34,8 @@ extension Engine {
     /// The same before an attempt, beside its bundle when there is no other place.
     func refreshChannel(beside bundle: String) {
         guard let channel = outside.channel else { return }
+        // Beside a pipe there is nothing.
+        if channel.location == nil, BundleLocation.isStandardInput(bundle) { return loadChannel() }
         refreshChannel(
             at: channel.location ?? BundleLocation.neighbor(of: bundle, named: channel.name.text + ".channel.json"))
     }
