@@ -148,9 +148,11 @@ final class Daemon: @unchecked Sendable {
     private func work(_ engine: Engine) {
         monitor.locked { working = true }
         note { () throws(Failure) in try engine.recover() }
+        // A run that just failed is not followed by another one at once: every device of a fleet would do that.
+        var isDue = true
         while true {
             if monitor.locked({ cancelSeen }) { note { () throws(Failure) in try serveCancelRequest(engine) } }
-            if engine.canResume, monitor.locked({ !stopping && jobs.isEmpty }) {
+            if isDue, engine.canResume, monitor.locked({ !stopping && jobs.isEmpty }) {
                 let before = engine.status.attempt?.counters.fetched ?? 0
                 note { () throws(Failure) in try engine.resume() }
                 let hasMoved = engine.status.attempt?.counters.fetched ?? 0 > before + Self.movement
@@ -158,8 +160,10 @@ final class Daemon: @unchecked Sendable {
             }
             guard let job = nextJob(retryIn: engine.canResume ? retryPause(engine) : nil) else {
                 if monitor.locked({ stopping }) { return }
+                isDue = monitor.locked { !cancelSeen }
                 continue
             }
+            isDue = false
             if holdBack(job, engine.status) { continue }
             note { () throws(Failure) in try run(job, engine) }
             fruitless = 0
