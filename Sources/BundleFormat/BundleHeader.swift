@@ -24,6 +24,8 @@ public struct BundleHeader: Equatable, Sendable {
     public static let endByteCount = 16
     /// The format this code reads and writes.
     public static let version: UInt16 = 1
+    /// The first bytes of every bundle.
+    public static let magicBytes: [UInt8] = magic
     static let magic: [UInt8] = [0x8b, 0x4b, 0x45, 0x44, 0x47, 0x45, 0x0d, 0x0a]
     static let endMagic: [UInt8] = Array("KEDGEEND".utf8)
 

@@ -26,6 +26,8 @@ public struct BuildResult: Equatable, Sendable {
     public let size: UInt64
     /// Ids of the keys that signed it.
     public let signers: [Digest]
+    /// What makes it larger on the wire than it must be, one sentence each.
+    public let warnings: [String]
 
     /// For machines.
     public var json: JSONValue {
@@ -37,6 +39,7 @@ public struct BuildResult: Equatable, Sendable {
             ("imageBytes", .integer(Int64(clamping: manifest.imageBytes))),
             ("payloadBytes", .integer(Int64(clamping: manifest.payloadLength))),
             ("bundleBytes", .integer(Int64(clamping: size))),
+            ("warnings", .array(warnings.map { .string($0) })),
         ])
     }
 
@@ -58,21 +61,24 @@ public struct BuildResult: Equatable, Sendable {
 ///
 /// The bytes depend on the recipe, its files, `created`, the level and the version of libzstd, and on nothing else.
 public struct BundleBuilder: Sendable {
-    private let recipe: Recipe
-    private let level: Int
-    private let jobs: Int
+    let recipe: Recipe
+    let level: Int
+    let jobs: Int
     private let created: Int64?
+    let forms: FormRequest
 
     /// `level` replaces the recipe's. `jobs` is the number of threads that compress, 1 to 256. `created` is the time
     /// that the manifest tells; without one it is the newest modification time of the recipe, its images and its
     /// SBOM (block devices do not count).
     public init(
-        recipe: Recipe, level: Int? = nil, jobs: Int = ProcessInformation.processorCount, created: Int64? = nil
+        recipe: Recipe, level: Int? = nil, jobs: Int = ProcessInformation.processorCount, created: Int64? = nil,
+        forms: FormRequest = FormRequest()
     ) {
         self.recipe = recipe
         self.level = level ?? recipe.level
         self.jobs = min(max(jobs, 1), 256)
         self.created = created
+        self.forms = forms
     }
 
     /// Builds into `output`, which is replaced as a whole at the very end; on any error it keeps what it held.
@@ -84,9 +90,13 @@ public struct BundleBuilder: Sendable {
         let staged = try StagedFile(at: output)
         let images = try recipe.images.map { try ImageFile($0.path) }
         let bill = try readBillOfMaterials()
+        let bases = try BaseImages(recipe, forms, beside: output)
         let writer = PayloadWriter(try StagedFile.scratch(beside: output))
         let encoder = try ReleaseEncoder(images: images, recipe: recipe, level: level, jobs: jobs, writer: writer)
-        let encoded = try encoder.run(progress)
+        let plan = try recipe.images.map { try formPlan($0, bases) }
+        let extra = zip(plan, images).reduce(UInt64(0)) { $0 + UInt64($1.0.count) * $1.1.size }
+        var encoded = try encoder.run(extra: extra, progress)
+        try addForms(plan, images, to: &encoded, writer, progress)
         for image in images { try image.checkUnchanged() }
 
         let created = try self.created ?? newestInput(images, bill)
@@ -106,7 +116,7 @@ public struct BundleBuilder: Sendable {
         try staged.publish()
         return BuildResult(
             path: output, manifest: manifest, manifestDigest: SHA256.digest(of: bytes), size: header.totalLength,
-            signers: signatures.signatures.map { $0.keyID })
+            signers: signatures.signatures.map { $0.keyID }, warnings: try warnings(images))
     }
 
     private func sign(_ manifest: [UInt8], _ keys: [SigningKey]) throws -> SignatureSection {
@@ -157,7 +167,8 @@ public struct BundleBuilder: Sendable {
                 Component(
                     id: image.id, kind: image.kind, target: image.target, version: image.version, size: result.size,
                     digest: result.digest, windowSize: BundleLimits.window, table: reference,
-                    verityRoot: image.verityRoot))
+                    verityRoot: image.verityRoot, deltas: result.forms.deltas, solid: result.forms.solid,
+                    blocks: result.forms.blocks))
             tables += result.table.count
             if tables > BundleLimits.tables {
                 throw PackagingError.releaseTooLarge(

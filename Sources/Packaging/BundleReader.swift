@@ -49,6 +49,16 @@ final class BundleReader {
         try file.readBytes(at: UInt64(header.tablesOffset), count: header.tablesLength)
     }
 
+    /// Bytes of the payload; what is behind the end of the file is missing from them.
+    func payload(at offset: UInt64, count: Int) throws -> [UInt8] {
+        try file.readBytes(at: header.payloadOffset + offset, count: count)
+    }
+
+    /// Reads bytes of the payload to the start of `buffer`; how many were there.
+    func payload(at offset: UInt64, count: Int, into buffer: AlignedBuffer) throws -> Int {
+        try file.read(into: buffer, count: count, at: header.payloadOffset + offset)
+    }
+
     /// Decodes every window of an image in order, and checks the digest of the whole.
     func decode(_ table: VerifiedChunkTable, _ body: (borrowing VerifiedWindow) throws -> Void) throws {
         var hash = SHA256()
@@ -63,7 +73,8 @@ final class BundleReader {
         }
     }
 
-    private func decode(_ table: VerifiedChunkTable, _ index: Int) throws -> VerifiedWindow {
+    /// Decodes one window.
+    func decode(_ table: VerifiedChunkTable, _ index: Int) throws -> VerifiedWindow {
         let entry = table.table.windows[index]
         var length = 0
         if entry.codec != .zero {

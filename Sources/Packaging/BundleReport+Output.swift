@@ -64,6 +64,10 @@ extension BundleReport {
 }
 
 extension BundleReport.Image {
+    private func bytes(_ payload: UInt64, _ table: PayloadPiece) -> JSONValue {
+        .integer(Int64(clamping: payload + UInt64(table.length)))
+    }
+
     var json: JSONValue {
         .members([
             ("id", .string(component.id.text)), ("size", .integer(Int64(clamping: component.size))),
@@ -71,7 +75,27 @@ extension BundleReport.Image {
             ("stored", .integer(Int64(plain))), ("zstd", .integer(Int64(compressed))),
             ("shared", .integer(Int64(shared))), ("storedBytes", .integer(Int64(clamping: storedBytes))),
             ("ratioPermille", .integer(Int64(clamping: ByteCount.permille(storedBytes, of: component.size)))),
+            (
+                "deltas",
+                .array(
+                    component.deltas.map {
+                        .members([
+                            ("base", .string($0.base.digest.hex)),
+                            ("bytes", .integer(Int64(clamping: $0.payload + UInt64($0.table.length)))),
+                        ])
+                    })
+            ),
+            ("solidBytes", component.solid.map { bytes($0.payload, $0.table) } ?? .null),
+            ("blocksBytes", component.blocks.map { bytes($0.payload, $0.index) } ?? .null),
+            ("note", note.map { .string($0) } ?? .null),
         ])
+    }
+
+    /// What a form costs to fetch, as a share of the windows.
+    private func cost(_ payload: UInt64, _ table: PayloadPiece) -> String {
+        let bytes = payload + UInt64(table.length)
+        return "\(ByteCount.text(bytes)), table \(ByteCount.text(UInt64(table.length))) included "
+            + "(\(ByteCount.percent(bytes, of: component.size)))"
     }
 
     var lines: [String] {
@@ -84,6 +108,18 @@ extension BundleReport.Image {
                 + "(\(ByteCount.percent(storedBytes, of: component.size)))",
         ]
         if let root = component.verityRoot { lines.append("            dm-verity root \(root.hex)") }
+        for delta in component.deltas {
+            lines.append(
+                "            delta from \(delta.base.digest.hex) (\(ByteCount.text(delta.base.size))): "
+                    + cost(delta.payload, delta.table))
+        }
+        if let solid = component.solid { lines.append("            solid: " + cost(solid.payload, solid.table)) }
+        if let blocks = component.blocks {
+            lines.append(
+                "            blocks: index \(ByteCount.text(UInt64(blocks.index.length))), and of "
+                    + "\(ByteCount.text(blocks.payload)) what the device does not hold")
+        }
+        if let note { lines.append("            note: \(note)") }
         return lines
     }
 }

@@ -23,6 +23,8 @@ public struct BundleReport: Equatable, Sendable {
         public let shared: Int
         /// Payload bytes that this image adds to the bundle.
         public let storedBytes: UInt64
+        /// What keeps deltas of it from being small, if anything.
+        public let note: String?
 
         /// All windows.
         public var windows: Int { zero + plain + compressed }
@@ -42,6 +44,7 @@ public struct BundleReport: Equatable, Sendable {
         let reader = try BundleReader.open(path)
         let head = try UnverifiedHead(inspecting: reader.head)
         let tables = try reader.tables()
+        let bundle = try UnverifiedBundle(path)
         var seen: Set<UInt64> = []
         var images: [Image] = []
         for component in head.manifest.components {
@@ -51,7 +54,8 @@ public struct BundleReport: Equatable, Sendable {
                 throw FormatError.digestMismatch(what: "the chunk table of \(component.id)")
             }
             let table = try ChunkTable.decode(bytes.rawBytes)
-            images.append(Image(component, table, &seen))
+            let start = try? bundle.start(of: component)
+            images.append(Image(component, table, &seen, note: InnerCompression(start: start ?? [])?.text))
         }
         self.path = path
         self.header = head.header
@@ -68,7 +72,7 @@ public struct BundleReport: Equatable, Sendable {
 
 extension BundleReport.Image {
     /// Counts a table's windows; `seen` holds where stored bytes start that were counted already.
-    init(_ component: Component, _ table: ChunkTable, _ seen: inout Set<UInt64>) {
+    init(_ component: Component, _ table: ChunkTable, _ seen: inout Set<UInt64>, note: String?) {
         var (zero, plain, compressed, shared) = (0, 0, 0, 0)
         var storedBytes: UInt64 = 0
         for entry in table.windows {
@@ -87,6 +91,6 @@ extension BundleReport.Image {
         }
         self.init(
             component: component, zero: zero, plain: plain, compressed: compressed, shared: shared,
-            storedBytes: storedBytes)
+            storedBytes: storedBytes, note: note)
     }
 }

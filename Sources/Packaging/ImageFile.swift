@@ -1,4 +1,5 @@
 internal import BundleFormat
+internal import DeltaEncoding
 internal import Platform
 
 /// An image that is read once, from start to end, and must not change meanwhile.
@@ -26,6 +27,9 @@ final class ImageFile {
 
     /// When a regular file last changed, seconds since 1970; nil for a device, whose node says nothing.
     var modifiedSeconds: Int64? { isRegular ? modified / 1_000_000_000 : nil }
+
+    /// The whole image mapped into memory.
+    func map() throws -> ByteBlock { try ByteBlock(mapping: file, size: size) }
 
     /// Fills the start of `buffer` with the `count` bytes at `offset`.
     func read(into buffer: AlignedBuffer, count: Int, at offset: UInt64) throws {

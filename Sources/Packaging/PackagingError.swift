@@ -32,6 +32,12 @@ public enum PackagingError: StableError, Equatable, Sendable {
     case compression(String)
     /// The path for the output exists and is no regular file, or exists at all where that is not allowed.
     case output(path: String, why: String)
+    /// A base that no delta can be made from.
+    case base(path: String, why: String)
+    /// More bases for one component than a manifest takes.
+    case tooManyBases(id: String, limit: Int)
+    /// The bundle has no delta from any of the bases given.
+    case noDelta(id: String, known: [String])
     /// No such component in the bundle.
     case noComponent(id: String, known: [String])
 
@@ -51,6 +57,9 @@ public enum PackagingError: StableError, Equatable, Sendable {
         case .releaseTooLarge: "build.too-large"
         case .compression: "build.compression"
         case .output: "output.refused"
+        case .base: "build.base"
+        case .tooManyBases: "build.too-many-bases"
+        case .noDelta: "bundle.no-delta"
         case .noComponent: "bundle.no-component"
         }
     }
@@ -58,11 +67,12 @@ public enum PackagingError: StableError, Equatable, Sendable {
     public var category: ErrorCategory {
         switch self {
         case .recipeSyntax, .recipeUnknownKey, .recipeMissing, .recipeType, .recipeValue, .recipeDuplicate,
-            .recipeFile, .recipeUnreadable, .sourceDate, .imageEmpty, .imageTooLarge, .releaseTooLarge:
+            .recipeFile, .recipeUnreadable, .sourceDate, .imageEmpty, .imageTooLarge, .releaseTooLarge,
+            .tooManyBases:
             .configuration
         case .imageChanged, .output: .storage
         case .compression: .unexpected
-        case .noComponent: .usage
+        case .noComponent, .noDelta, .base: .usage
         }
     }
 
@@ -85,6 +95,9 @@ public enum PackagingError: StableError, Equatable, Sendable {
         case .releaseTooLarge(let what, let size, let limit): "\(what) has \(size) bytes, at most \(limit) are allowed"
         case .compression(let why): "zstd failed: \(why)"
         case .output(let path, let why): "\(path) \(why)"
+        case .base(let path, let why): "the base \(path) \(why)"
+        case .tooManyBases(let id, let limit): "\(id) has more than \(limit) bases"
+        case .noDelta(let id, _): "the bundle has no delta of \(id) from this base"
         case .noComponent(let id, _): "the bundle has no component \(id)"
         }
     }
@@ -104,6 +117,12 @@ public enum PackagingError: StableError, Equatable, Sendable {
         case .imageChanged: "Wait until nothing writes to it, and build again"
         case .compression: "Check the installed libzstd"
         case .output: "Choose another path"
+        case .base: "Name an older bundle, or the older image of one component as ID=PATH"
+        case .tooManyBases: "Keep those that most devices run"
+        case .noDelta(_, let known):
+            known.isEmpty
+                ? "Leave --base out: it has no deltas"
+                : "Leave --base out, or give an image with one of these SHA-256: " + known.joined(separator: ", ")
         case .noComponent(_, let known): "It has " + known.joined(separator: ", ")
         }
     }

@@ -45,6 +45,12 @@ final class PayloadWriter {
         return entry
     }
 
+    /// Adds bytes of another form behind what is there.
+    func append(_ bytes: [UInt8]) throws {
+        try file.write(bytes.rawBytes, at: length)
+        length += UInt64(bytes.count)
+    }
+
     /// Copies all of it to `target`.
     func copy(to target: borrowing Descriptor, at offset: UInt64) throws {
         try target.copy(from: file, count: length, to: offset)

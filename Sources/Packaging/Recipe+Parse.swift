@@ -69,6 +69,9 @@ extension Recipe {
                     throw table.badValue("verity-root", "must be 64 lower-case hexadecimal digits")
                 }
             }
+            let bases = try inputFiles("base", &table)
+            let solid = try table.optionalBool("solid") ?? false
+            let blocks = try table.optionalBool("blocks") ?? false
             try table.finish()
             for other in images {
                 if other.id == id { throw .recipeDuplicate(path: path, key: table.name("id"), value: id.text) }
@@ -77,7 +80,9 @@ extension Recipe {
                 }
             }
             images.append(
-                Image(id: id, kind: kind, path: file, target: target, version: version, verityRoot: verityRoot))
+                Image(
+                    id: id, kind: kind, path: file, target: target, version: version, verityRoot: verityRoot,
+                    bases: bases, solid: solid, blocks: blocks))
         }
         return images
     }
@@ -94,7 +99,22 @@ extension Recipe {
 
     /// A file that must be there: a regular one or a block device.
     static func inputFile(_ key: String, _ table: inout RecipeTable) throws(PackagingError) -> String {
-        let name = try table.string(key, limit: 4096)
+        try inputFile(try table.string(key, limit: 4096), key, table)
+    }
+
+    /// Files that must be there, in an array.
+    private static func inputFiles(_ key: String, _ table: inout RecipeTable) throws(PackagingError) -> [String] {
+        var files: [String] = []
+        for (index, node) in try table.optionalArray(key, most: BundleLimits.deltas).enumerated() {
+            let place = "\(key)[\(index)]"
+            files.append(try inputFile(try table.text(node, place, limit: 4096), place, table))
+        }
+        return files
+    }
+
+    private static func inputFile(
+        _ name: String, _ key: String, _ table: RecipeTable
+    ) throws(PackagingError) -> String {
         let directory = FileSystem.parent(of: table.path)
         let file = name.utf8.first == 0x2f || directory == "." ? name : "\(directory)/\(name)"
         var why = "it is neither a file nor a block device"

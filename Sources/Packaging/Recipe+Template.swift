@@ -33,6 +33,9 @@ extension Recipe {
         # target = "rootfs"               # the slot it goes to, by default the id
         # version = "12.4"                # text for people
         # verity-root = ""                # dm-verity root hash, 64 lower-case hexadecimal digits
+        # base = ["old.kedge"]            # releases that devices run now: they fetch only what differs
+        # solid = true                    # a second, smaller form for devices that fetch all over a network
+        # blocks = true                   # a third one for devices that run something else
 
         # [compression]
         # level = 19                      # zstd, 1 (fast) to 22 (small)

@@ -29,6 +29,9 @@ public import BundleFormat
 /// target = "rootfs"             # slot; default: the id
 /// version = "12.4"              # optional, text for people
 /// verity-root = "<64 hex digits>"      # optional
+/// base = ["old.kedge"]          # optional: older bundles, or older images of this component, to make deltas from
+/// solid = false                 # optional: a second, smaller form for devices that fetch over a network
+/// blocks = false                # optional: a third one, of single blocks, for devices with any other old content
 ///
 /// [compression]                 # optional
 /// level = 19                    # zstd 1 to 22, default 19
@@ -54,6 +57,11 @@ public struct Recipe: Equatable, Sendable {
         public let target: Identifier
         public let version: String?
         public let verityRoot: Digest?
+        /// Older bundles or images to make deltas from, from the working directory.
+        public let bases: [String]
+        /// Whether the bundle carries the solid form and the blocks form too.
+        public let solid: Bool
+        public let blocks: Bool
     }
 
     /// One free text.

@@ -110,6 +110,13 @@ struct RecipeTable {
         throw badValue(key, "is \"\(text)\", must be one of \(known)")
     }
 
+    /// true or false, or nil when absent.
+    mutating func optionalBool(_ key: String) throws(PackagingError) -> Bool? {
+        guard let node = optional(key) else { return nil }
+        guard case .bool(let flag) = node else { throw wrongType(key, "a boolean", node) }
+        return flag
+    }
+
     mutating func table(_ key: String) throws(PackagingError) -> RecipeTable {
         try RecipeTable(required(key), path: path, place: name(key))
     }

@@ -6,8 +6,11 @@ struct EncodedImage {
     let size: UInt64
     /// SHA-256 of the whole image.
     let digest: Digest
-    /// Its chunk table, encoded.
+    /// Its chunk table, and the same encoded.
+    let chunks: ChunkTable
     let table: [UInt8]
+    /// Its other forms.
+    var forms = EncodedForms()
 }
 
 /// Sends the windows of all images through the pool and lays the results out in order. Reading and digesting the
@@ -30,13 +33,14 @@ struct ReleaseEncoder {
     }
 
     /// Encodes everything.
-    func run(_ progress: (BuildProgress) throws -> Void) throws -> [EncodedImage] {
+    /// `extra` is added to the total of the progress, for what comes afterwards.
+    func run(extra: UInt64, _ progress: (BuildProgress) throws -> Void) throws -> [EncodedImage] {
         defer { pool.stop() }
         let zeros = ZeroDigests(windowSize: windowSize)
         var pending = Pending(count: slots.count)
         var entries = images.map { _ in [WindowEntry]() }
         var digests: [Digest] = []
-        let total = images.reduce(UInt64(0)) { $0 + $1.size }
+        let total = images.reduce(extra) { $0 + $1.size }
         var done: UInt64 = 0
 
         func settle() throws {
@@ -71,7 +75,8 @@ struct ReleaseEncoder {
         var encoded: [EncodedImage] = []
         for (index, image) in images.enumerated() {
             let table = try ChunkTable(windowSize: windowSize, imageSize: image.size, windows: entries[index])
-            encoded.append(EncodedImage(size: image.size, digest: digests[index], table: table.encode()))
+            encoded.append(EncodedImage(
+                    size: image.size, digest: digests[index], chunks: table, table: table.encode()))
         }
         return encoded
     }

@@ -25,6 +25,22 @@ struct BuildCommand: JSONPrinting {
     var jobs: Int?
     @Option(help: "The zstd level, 1 (fast) to 22 (small), instead of the recipe's.")
     var level: Int?
+    @Option(
+        name: .customLong("delta-from"),
+        help: ArgumentHelp(
+            """
+            A release that devices run now: they will fetch only what differs. An older bundle, or the older image \
+            of one component as ID=PATH. May be given up to 16 times, beside the recipe's.
+            """, valueName: "base"), completion: .file())
+    var bases: [String] = []
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Carry a second, smaller form of every image for devices that fetch all of it over a network.")
+    var solid: Bool?
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Carry a third form, of single blocks, for devices that run something else or were interrupted.")
+    var blocks: Bool?
     @Flag(help: "Print one JSON object, and no progress.")
     var json = false
 
@@ -38,13 +54,15 @@ struct BuildCommand: JSONPrinting {
         let recipe = try Recipe(contentsOf: recipe)
         let signers = try keys.load()
         let builder = BundleBuilder(
-            recipe: recipe, level: level, jobs: jobs ?? ProcessInformation.processorCount, created: created)
+            recipe: recipe, level: level, jobs: jobs ?? ProcessInformation.processorCount, created: created,
+            forms: FormRequest(bases: bases.map { BaseSource($0) }, solid: solid, blocks: blocks))
         let progress = ProgressLine("building", json: json)
         defer { progress.clear() }
         let result = try builder.build(to: output, keys: signers) { now in
             progress.update(now.done, of: now.total, note: "  \(ByteCount.text(now.stored)) stored")
         }
         progress.clear()
+        if !json { for warning in result.warnings { StandardStream.error.line("warning: \(warning).") } }
         StandardStream.output.line(json ? result.json.prettyText : result.text)
     }
 }

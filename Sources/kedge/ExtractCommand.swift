@@ -23,15 +23,28 @@ struct ExtractCommand: ParsableCommand {
     @Option(help: "The trust root that devices hold, root.json.", completion: .file(extensions: ["json"]))
     var root: String
 
+    @Option(
+        name: .customLong("base"),
+        help: "Make it from this older image or bundle by a delta of the bundle, as a device would. May be repeated.",
+        completion: .file())
+    var bases: [String] = []
+
     func run() throws {
         let progress = ProgressLine("extracting", json: false)
         defer { progress.clear() }
         let found = try BundleExtractor.extract(
-            bundle, component: component, to: output, trust: TrustStore.load(path: root)
+            bundle, component: component, to: output, trust: TrustStore.load(path: root),
+            bases: bases.map { BaseSource(path: $0) }
         ) { done, total in
             progress.update(done, of: total)
         }
         progress.clear()
-        StandardStream.output.line("\(output)  \(ByteCount.text(found.size)), sha256 \(found.digest.hex)")
+        var note = ""
+        if let bytes = found.deltaBytes {
+            note = ", \(ByteCount.text(bytes)) of the bundle read, \(found.fallbackWindows) windows in full"
+        }
+        let image = found.component
+        StandardStream.output.line(
+            "\(output)  \(ByteCount.text(image.size)), sha256 \(image.digest.hex)\(note)")
     }
 }

@@ -18,13 +18,20 @@ struct VerifyCommand: JSONPrinting {
     var bundle: String
     @Option(help: "The trust root that devices hold, root.json.", completion: .file(extensions: ["json"]))
     var root: String
+    @Option(
+        name: .customLong("base"),
+        help: "A base that the bundle has a delta from, to decode it too: an image or a bundle. May be repeated.",
+        completion: .file())
+    var bases: [String] = []
     @Flag(help: "Print one JSON object, and no progress.")
     var json = false
 
     func run() throws {
         let progress = ProgressLine("verifying", json: json)
         defer { progress.clear() }
-        let report = try BundleVerifier.verify(bundle, trust: TrustStore.load(path: root)) { done, total in
+        let report = try BundleVerifier.verify(
+            bundle, trust: TrustStore.load(path: root), bases: bases.map { BaseSource(path: $0) }
+        ) { done, total in
             progress.update(done, of: total)
         }
         progress.clear()
