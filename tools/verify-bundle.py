@@ -420,8 +420,37 @@ def read_component(value):
     out["table"] = table.digest("sha256")
     table.end()
     component.optional("verity", component.digest)
+    out["forms"] = read_forms(component)
     component.end()
     return out
+
+
+def read_piece(members):
+    piece = (
+        members.integer("offset", 0, MOST_BUNDLE), members.integer("length", 1, 1 << 24), members.digest("sha256"),
+        members.integer("plain", 1, 1 << 26))
+    members.end()
+    return piece
+
+
+def read_forms(component):
+    """Other forms as (kind, base, piece, payload)."""
+    forms, bases = [], set()
+    for value in component.optional("deltas", component.array, 0, 16) or []:
+        delta = Members(value, "delta")
+        base = delta.members("base")
+        name = (base.digest("sha256"), base.integer("size", 1, MOST_IMAGE))
+        base.end()
+        check(name[0] not in bases, "two deltas have one base")
+        bases.add(name[0])
+        forms.append(("delta", name, read_piece(delta.members("table")), delta.integer("payload", 0, MOST_BUNDLE)))
+        delta.end()
+    for kind, table in (("solid", "table"), ("blocks", "index")):
+        form = component.optional(kind, component.members)
+        if form:
+            forms.append((kind, None, read_piece(form.members(table)), form.integer("payload", 0, MOST_BUNDLE)))
+            form.end()
+    return forms
 
 
 def read_release_facts(top):
@@ -568,17 +597,153 @@ def read_window(file, start, window):
     return data
 
 
-def check_coverage(tables, payload):
+# Other forms
+
+
+class Reader:
+    """Fixed fields and variable-length integers, in order."""
+
+    def __init__(self, data, place):
+        self.data, self.at, self.place = data, 0, place
+
+    def take(self, count):
+        check(len(self.data) - self.at >= count, f"{self.place} is cut off")
+        self.at += count
+        return self.data[self.at - count:self.at]
+
+    def fixed(self, layout):
+        return struct.unpack(layout, self.take(struct.calcsize(layout)))
+
+    def varint(self, most=(1 << 63) - 1):
+        value = shift = 0
+        while True:
+            (byte,) = self.take(1)
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                check((byte or not shift) and value <= most, f"{self.place}: an integer")
+                return value
+            shift += 7
+            check(shift < 63, f"{self.place}: an integer")
+
+    def signed(self):
+        value = self.varint()
+        return value >> 1 if value & 1 == 0 else -(value >> 1) - 1
+
+
+def range_end(start, length, base, limit):
+    """The end of a range that lies where bytes are by then."""
+    check(start >= 0 and length > 0 and start + length <= limit, "a range is out of bounds")
+    check(start >= base or start + length <= base, "a range is half in the base")
+    return start + length
+
+
+def read_delta_table(data, component, base, windows):
+    """The stored bytes of the groups as (offset, length, digest), and where they start and end in the payload."""
+    table = Reader(data, f"a delta table of {component['id']}")
+    magic, version, zero, size, base_size, base_digest, window, count, groups, zeros, start = table.fixed(
+        "<4sHHQQ32sIIIIQ")
+    check((magic, version, zero, zeros) == (b"KDLT", 1, 0, 0), "a delta table's head")
+    check((base_digest, base_size) == (base or (bytes(32), 0)), "a delta table is of another base")
+    check((window, count, size) == (component["window"], len(windows), component["size"]), "a delta table's image")
+    out, number, copy_end, offset = [], 0, 0, start
+    for _ in range(groups):
+        codec = table.take(1)[0]
+        here, residual, stored = table.varint(256), table.varint(1 << 20), table.varint(1 << 20)
+        kept = table.take(32) if stored else None
+        references, gathered, last, limit = table.varint(1024), 0, 0, base_size + number * window
+        check(codec <= 4 and (references > 0) == (codec in (3, 4)) and 0 < here <= count - number, "a group")
+        check((residual == 0) == (codec == 0), "a group's residual")
+        check(stored == residual if codec < 2 else 0 < stored < residual, "a group's lengths")
+        for _ in range(references):
+            first = last + table.signed()
+            length = table.varint(4 << 20)
+            last = range_end(first, length, base_size, limit)
+            gathered += length
+        check(gathered <= 4 << 20, "a group has too many references")
+        used = 0
+        for index in range(number, number + here):
+            operations, filled = table.varint(windows[index][1]), 0
+            check((operations == 0) == (windows[index][0] == 0), "a window is zero in one table only")
+            for _ in range(operations):
+                tag = table.varint(2 * window + 1)
+                check(tag > 1, "an operation is empty")
+                filled += tag >> 1
+                if tag & 1:
+                    copy_end = range_end(copy_end + table.signed(), tag >> 1, base_size, limit)
+                else:
+                    used += tag >> 1
+            check(operations == 0 or filled == windows[index][1], "a window is not filled")
+        check(used == residual, "a group does not use its residual")
+        if stored:
+            out.append((offset, stored, kept))
+        offset, number = offset + stored, number + here
+    check(table.at == len(data) and number == count, "a delta table's end")
+    return out, start, offset
+
+
+def read_block_index(data, component, windows):
+    """Pages as (offset, digest, lengths of the stored blocks), and where they start and end in the payload."""
+    index = Reader(data, f"the block index of {component['id']}")
+    magic, version, shift, size, window, zero, start = index.fixed("<4sHHQIIQ")
+    check((magic, version, shift, zero) == (b"KBLK", 1, 12, 0), "a block index's head")
+    check((size, window) == (component["size"], component["window"]), "a block index's image")
+    filled = [entry for entry in windows if entry[0]]
+    pages, out, offset = [index.take(32) for _ in filled], [], start
+    for page, entry in zip(pages, filled):
+        lengths = [index.fixed("<H")[0] for _ in range(-(-entry[1] // 4096))]
+        for number, length in enumerate(lengths):
+            check(length <= min(4096, entry[1] - 4096 * number), "a block stores more than itself")
+        lengths = [length for length in lengths if length]
+        out.append((offset, page, lengths))
+        offset += 16 * len(lengths) + sum(lengths)
+    index.take(8 * sum(-(-entry[1] // 4096) for entry in filled))
+    check(index.at == len(data), "a block index's end")
+    return out, start, offset
+
+
+def verify_forms(file, start, component, windows, payload, extents):
+    """Checks tables, groups, pages and blocks by their digests; adds what they take of the payload to extents."""
+    def read(offset, length, digest, what):
+        check(offset + length <= payload, f"{what} is behind the payload")
+        file.seek(start + offset)
+        data = file.read(length)
+        check(len(data) == length and sha(data)[:len(digest)] == digest, f"{what} of {component['id']} is damaged")
+        return data
+
+    for kind, base, (offset, length, digest, plain), promised in component["forms"]:
+        table = decompress(read(offset, length, digest, f"the table of a {kind} form"), plain)
+        extents.append((offset, offset + length))
+        if kind == "blocks":
+            pages, first, end = read_block_index(table, component, windows)
+            for at, page, lengths in pages:
+                digests = read(at, 16 * len(lengths), page, "a page")
+                at += len(digests)
+                for number, size in enumerate(lengths):
+                    read(at, size, digests[16 * number:16 * number + 16], "a block")
+                    at += size
+        else:
+            groups, first, end = read_delta_table(table, component, base, windows)
+            for at, size, kept in groups:
+                read(at, size, kept, "a group")
+        check(end - first == promised, f"a {kind} form has another length than the manifest says")
+        extents.append((first, end))
+
+
+def check_coverage(tables, payload, extents):
     pieces = {}
     for windows in tables:
         for codec, _, _, _, offset, kept in windows:
             if codec:
                 check(pieces.setdefault(offset, kept) == kept, "windows overlap in the payload")
+    for first, last in extents:
+        if first < last:
+            check(first not in pieces, "forms overlap in the payload")
+            pieces[first] = last - first
     end = 0
     for offset in sorted(pieces):
         check(offset == end, "the payload has a gap or windows that overlap")
         end = offset + pieces[offset]
-    check(end == payload, "the payload has bytes that no window uses")
+    check(end == payload, "the payload has bytes that nothing uses")
 
 
 def verify(file, root):
@@ -604,7 +769,10 @@ def verify(file, root):
     read = [
         read_table(data[component["offset"]:component["offset"] + component["length"]], component, payload)
         for component in components]
-    check_coverage(read, payload)
+    extents = []
+    for component, windows in zip(components, read):
+        verify_forms(file, start, component, windows, payload, extents)
+    check_coverage(read, payload, extents)
     for component, windows in zip(components, read):
         image = hashlib.sha256()
         for index, window in enumerate(windows):
