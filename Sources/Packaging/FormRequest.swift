@@ -89,7 +89,9 @@ struct BaseImages {
         guard let id = source.component ?? only ?? (ids.count == 1 ? ids.first : nil) else {
             throw PackagingError.base(path: source.path, why: "is an image; say whose, as in rootfs=\(source.path)")
         }
-        if !ids.contains(id) { throw PackagingError.base(path: source.path, why: "is for \(id), which is no component") }
+        if !ids.contains(id) {
+            throw PackagingError.base(path: source.path, why: "is for \(id), which is no component")
+        }
         let image = try ImageFile(source.path)
         let file = try Descriptor(open: source.path, [.read])
         let block = try ByteBlock(mapping: file, size: image.size)

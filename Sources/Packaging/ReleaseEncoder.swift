@@ -75,7 +75,8 @@ struct ReleaseEncoder {
         var encoded: [EncodedImage] = []
         for (index, image) in images.enumerated() {
             let table = try ChunkTable(windowSize: windowSize, imageSize: image.size, windows: entries[index])
-            encoded.append(EncodedImage(
+            encoded.append(
+                EncodedImage(
                     size: image.size, digest: digests[index], chunks: table, table: table.encode()))
         }
         return encoded
