@@ -105,7 +105,8 @@ struct BundleFormsTests {
         let manifest = try build(Self.all).manifest
         let component = manifest.components[0]
         let path = scratch("out.kedge")
-        let header = try BundleHeader.decode(FileSystem.read(path, limit: 1 << 24).rawBytes)
+        let bytes = try FileSystem.read(path, limit: 1 << 24)
+        let header = try BundleHeader.decode(bytes.rawBytes)
         let delta = try #require(component.deltas.first)
         let first = delta.table.offset - delta.payload
         for offset in stride(from: first, to: manifest.payloadLength, by: 4_001) {
