@@ -45,7 +45,9 @@ var targets: [Target] = [
     .target(name: "CDevice"),
     // Loads tpm2-tss at run time; needs nothing of it to link.
     .target(name: "CTPM", linkerSettings: [.linkedLibrary("dl")]),
-    .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+    // Only libcurl's declarations: CCurlLoader loads the library when it is first needed.
+    .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+    .target(name: "CCurlLoader", linkerSettings: [.linkedLibrary("dl")]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
@@ -56,7 +58,7 @@ var targets: [Target] = [
     deviceTarget("BundleFormat", ["Platform", "StrictJSON", "COpenSSL", "CXXHash"]),
     deviceTarget("Trust", ["BundleFormat", "Platform", "StrictJSON", "COpenSSL"]),
     deviceTarget("Payload", ["BundleFormat", "Trust", "Platform", "CZstd"]),
-    deviceTarget("Transfer", ["BundleFormat", "Platform", "CCurl"], faults),
+    deviceTarget("Transfer", ["BundleFormat", "Platform", "CCurl", "CCurlLoader"], faults),
     deviceTarget("Slots", ["BundleFormat", "Payload", "Platform", "StrictJSON"]),
     deviceTarget("BootControl", ["BundleFormat", "Platform"]),
     deviceTarget("Floors", ["BundleFormat", "CTPM", "Platform"]),

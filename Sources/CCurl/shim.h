@@ -2,6 +2,7 @@
 // call: one typed inline function for each argument type.
 #ifndef KEDGE_CCURL_SHIM_H
 #define KEDGE_CCURL_SHIM_H
+#include "redirect.h"
 #include <curl/curl.h>
 #include <fcntl.h>
 #include <pthread.h>

@@ -25,6 +25,7 @@ enum StatusText {
                         + "\(ByteCount.text(attempt.counters.unchanged)) unchanged, "
                         + "\(ByteCount.text(attempt.counters.reused)) kept from before an interruption")
             }
+            if let cost = cost(attempt.cost) { lines.append("cost      " + cost) }
         }
         if status.record.phase == .trial { lines.append("tries     \(status.record.triesLeft) left") }
         if let result = status.result {
@@ -70,6 +71,18 @@ enum StatusText {
         return lines
     }
 
+    /// Seconds of each part that took any, flushes and memory; nil when nothing was measured.
+    private static func cost(_ cost: AttemptCost) -> String? {
+        if cost.peakResidentKiB == 0 { return nil }
+        var parts: [String] = []
+        for part in AttemptCost.Part.allCases where cost[part] > 0 {
+            parts.append("\(part.label) \(cost[part] / 1000).\(cost[part] % 1000 / 100) s")
+        }
+        parts.append("\(cost.flushes) flushes")
+        parts.append("peak memory \(ByteCount.text(cost.peakResidentKiB * 1024))")
+        return parts.joined(separator: ", ")
+    }
+
     private static func slot(_ status: EngineStatus, _ set: SlotSet) -> String {
         let release = status[set].map { "\($0.id) (\($0.version))" } ?? "release not known"
         let selected = status.record.active == set ? ", selected" : ""
@@ -99,5 +112,17 @@ enum StatusText {
             ("ota", ReportedDocument.section(status)),
             ("process", .members([("peakResidentKiB", .integer(Int64(clamping: ProcessInformation.peakResidentKiB)))])),
         ])
+    }
+}
+
+extension AttemptCost.Part {
+    /// For people.
+    fileprivate var label: String {
+        switch self {
+        case .planning: "planning"
+        case .fetching: "fetching and writing"
+        case .readBack: "read-back"
+        case .measuring: "measuring"
+        }
     }
 }

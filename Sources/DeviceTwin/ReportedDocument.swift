@@ -15,6 +15,7 @@ public enum ReportedDocument {
             ("release", release(status)),
             ("progress", progress(status)),
             ("bytes", bytes(status)),
+            ("cost", status.attempt.map { $0.cost.json } ?? .null),
             ("components", components(status)),
             ("triesLeft", status.record.phase == .trial ? .integer(Int64(status.record.triesLeft)) : .null),
             ("pause", status.pause.map { failure($0) } ?? .null),

@@ -1,6 +1,6 @@
 internal import BundleFormat
 public import Platform
-public import Trust
+internal import Trust
 
 /// Turns stored windows into verified plain windows. One thread uses one decoder.
 ///
@@ -45,22 +45,5 @@ public final class WindowDecoder: @unchecked Sendable {
         return VerifiedWindow(
             component: table.component.id, index: index, offset: table.table.plainOffset(of: index), length: plain,
             buffer: target)
-    }
-}
-
-/// Whether bytes that are on a medium are those of the release.
-@frozen public enum WindowComparison: Sendable {
-    /// They are: nothing has to be fetched or written.
-    case holds
-    /// They are not, or nobody can tell.
-    case differs
-}
-
-extension VerifiedChunkTable {
-    /// Compares `count` bytes read from a medium with the plain digest of a window.
-    public func compare(_ buffer: AlignedBuffer, count: Int, index: Int) -> WindowComparison {
-        let entry = table.windows[index]
-        guard count == table.plainLength(of: index) else { return .differs }
-        return SHA256.digest(of: buffer.bytes.extracting(0..<count)) == entry.plainDigest ? .holds : .differs
     }
 }

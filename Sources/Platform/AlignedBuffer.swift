@@ -69,9 +69,9 @@ extension AlignedBuffer {
         }
     }
 
-    /// Whether `count` bytes from `offset` equal those of another buffer at the same place.
-    public func equals(_ other: AlignedBuffer, from offset: Int = 0, count: Int) -> Bool {
-        precondition(offset >= 0 && offset + count <= capacity && offset + count <= other.capacity)
-        return unsafe compareBytes(base + offset, other.base + offset, count)
+    /// Whether the first `count` bytes equal those of another buffer from `position` on.
+    public func equals(_ other: AlignedBuffer, at position: Int = 0, count: Int) -> Bool {
+        precondition(count >= 0 && count <= capacity && position >= 0 && count <= other.capacity - position)
+        return unsafe compareBytes(base, other.base + position, count)
     }
 }

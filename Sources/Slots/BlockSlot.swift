@@ -65,8 +65,6 @@ public final class BlockSlot: Slot, @unchecked Sendable {
         try opened().medium.read(at: offset, count: count, into: buffer)
     }
 
-    public func willRead(at offset: UInt64, count: Int) { medium?.willRead(at: offset, count: count) }
-
     public func write(_ window: borrowing VerifiedWindow) throws(SlotError) {
         let (medium, component) = try opened()
         try window.check(belongsTo: component, slot: displayName)

@@ -9,11 +9,12 @@ internal import StrictJSON
 /// that is there already is gone on with: its windows are compared like those of any slot.
 public final class ContainerStoreSlot: Slot, @unchecked Sendable {
     public let displayName: String
-    public private(set) var bytesWritten: UInt64 = 0
     private let store: ContainerStore
     private let target: Identifier
     private let generation: String
     private var state: Open?
+    private var written: UInt64 = 0
+    private let monitor = Monitor()
 
     /// What is there while the slot is open. A class, because an optional descriptor must be given up on `close`.
     private final class Open {
@@ -39,6 +40,10 @@ public final class ContainerStoreSlot: Slot, @unchecked Sendable {
         self.target = target
         self.generation = generation
     }
+
+    public var bytesWritten: UInt64 { monitor.locked { written } }
+
+    private func count(written bytes: Int) { monitor.locked { written += UInt64(bytes) } }
 
     public func check(_ component: Component) throws(SlotError) {
         if try blobIsThere(component) { return }
@@ -140,13 +145,11 @@ public final class ContainerStoreSlot: Slot, @unchecked Sendable {
         }
     }
 
-    public func willRead(at offset: UInt64, count: Int) {}
-
     public func write(_ window: borrowing VerifiedWindow) throws(SlotError) {
         let part = try openPart()
         try window.check(belongsTo: part.component, slot: displayName)
         do { try part.file.write(window.buffer, count: window.length, at: window.offset) } catch { throw failed(error) }
-        bytesWritten += UInt64(window.length)
+        count(written: window.length)
     }
 
     public func flush() throws(SlotError) {
@@ -186,7 +189,7 @@ public final class ContainerStoreSlot: Slot, @unchecked Sendable {
         try system { () throws(SystemError) in
             try FileSystem.replace(self.store.generationPath(self.target, self.generation), with: bytes)
         }
-        bytesWritten += UInt64(bytes.count)
+        count(written: bytes.count)
     }
 
     public func close() { state = nil }

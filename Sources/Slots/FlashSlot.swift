@@ -18,6 +18,8 @@ public final class FlashSlot: Slot, @unchecked Sendable {
     private let region: SlotRegion
     private let eraseSize: Int
     private var state: Open?
+    /// Writers go one after the other: a chip does, and windows may share an erase block.
+    private let monitor = Monitor()
     private var writtenBefore: UInt64 = 0
 
     /// What is there while the slot is open.
@@ -84,11 +86,13 @@ public final class FlashSlot: Slot, @unchecked Sendable {
         try opened().medium.read(at: offset, count: count, into: buffer)
     }
 
-    public func willRead(at offset: UInt64, count: Int) {}
-
     public func write(_ window: borrowing VerifiedWindow) throws(SlotError) {
         let open = try opened()
         try window.check(belongsTo: open.component, slot: displayName)
+        try monitor.locked { () throws(SlotError) in try program(window, open) }
+    }
+
+    private func program(_ window: borrowing VerifiedWindow, _ open: Open) throws(SlotError) {
         let end = window.offset + UInt64(window.length)
         var position = window.offset
         while position < end {

@@ -2,7 +2,8 @@ public import BundleFormat
 public import Payload
 public import Platform
 
-/// Where one component of slot A or B lives. One thread uses it at a time, but several may `read` at once.
+/// Where one component of slot A or B lives. Several threads may `read` and `write` (different windows) at once, also
+/// while one of them flushes; all else is one thread's.
 ///
 /// The order of calls: `open`, then `read`, `write` and `flush` in any order, then `seal`, `read` for the read-back,
 /// `publish`, `close`. Nothing that was there before is changed ahead of the first `write`. A component that the slot
@@ -33,14 +34,10 @@ public protocol Slot: AnyObject, Sendable {
     /// was ever written. `offset` is a multiple of 4096. Bytes of the buffer behind the returned count are undefined.
     func read(at offset: UInt64, count: Int, into buffer: AlignedBuffer) throws(SlotError) -> Int
 
-    /// Says that `read` will soon ask for these bytes, so that the medium can fetch them meanwhile. Costs nothing and
-    /// promises nothing.
-    func willRead(at offset: UInt64, count: Int)
-
     /// Writes one verified window at its place.
     func write(_ window: borrowing VerifiedWindow) throws(SlotError)
 
-    /// Makes all written bytes durable. An error is final for the attempt.
+    /// Makes durable what was written before the call. An error is final for the attempt.
     func flush() throws(SlotError)
 
     /// After the last window: removes what may stand behind the image (zeroes the tail), flushes, and makes the

@@ -31,17 +31,13 @@ final class SlotMedium: @unchecked Sendable {
     /// Bytes of the region.
     let capacity: UInt64
     let isBlockDevice: Bool
-    private(set) var bytesWritten: UInt64 = 0
     private let name: String
     private let offset: UInt64
     private let buffered: Descriptor
     private let access: Access
     private var direct: Direct?
-    private var hints: [UInt64] = []
+    private var written: UInt64 = 0
     private let monitor = Monitor()
-
-    /// Announced reads that are remembered.
-    private static let hintLimit = 32
 
     /// Opens the region.
     ///
@@ -103,43 +99,29 @@ final class SlotMedium: @unchecked Sendable {
     }
 
     /// Whether direct I/O is still in use.
-    var usesDirect: Bool { direct != nil }
-
-    /// Lets the kernel read ahead what the next `read` at `position` asks for; that one then takes the page cache.
-    /// A write past the page cache drops the pages it covers, so nothing old can be read by it.
-    func willRead(at position: UInt64, count: Int) {
-        guard position < capacity else { return }
-        let known = monitor.locked {
-            if direct == nil { return true }
-            hints.append(position)
-            if hints.count > Self.hintLimit { hints.removeFirst() }
-            return false
-        }
-        if !known { buffered.willNeed(at: offset + position, size: min(UInt64(count), capacity - position)) }
-    }
-
-    private func takeHint(_ position: UInt64) -> Bool {
-        monitor.locked {
-            guard let index = hints.firstIndex(of: position) else { return false }
-            hints.remove(at: index)
-            return true
-        }
-    }
+    var usesDirect: Bool { monitor.locked { direct != nil } }
 
     /// Reads up to `count` bytes at `position` of the region; fewer only where the region ends. Several threads may
-    /// read at once.
+    /// read and write at once.
     func read(at position: UInt64, count: Int, into buffer: AlignedBuffer) throws(SlotError) -> Int {
+        if let done = try readDirectly(at: position, count: count, into: buffer) { return done }
+        let wanted = min(count, buffer.capacity, Int(clamping: capacity - position))
+        do { return try buffered.read(into: buffer, count: wanted, at: offset + position) } catch {
+            throw .system(slot: name, error)
+        }
+    }
+
+    /// The same past the page cache; nil where this medium, or these bytes, cannot be read so.
+    private func readDirectly(at position: UInt64, count: Int, into buffer: AlignedBuffer) throws(SlotError) -> Int? {
         if position >= capacity { return 0 }
         let wanted = min(count, buffer.capacity, Int(clamping: capacity - position))
         let whole = Self.rounded(wanted)
+        guard isAligned(position, count: whole) else { return nil }
         do {
-            if isAligned(position, count: whole), !takeHint(position) {
-                let done = try directly { (file) throws(SystemError) in
-                    try file.read(into: buffer, count: whole, at: self.offset + position)
-                }
-                if let done { return min(done, wanted) }
+            let done = try directly { (file) throws(SystemError) in
+                try file.read(into: buffer, count: whole, at: self.offset + position)
             }
-            return try buffered.read(into: buffer, count: wanted, at: offset + position)
+            return done.map { min($0, wanted) }
         } catch { throw .system(slot: name, error) }
     }
 
@@ -157,15 +139,17 @@ final class SlotMedium: @unchecked Sendable {
                     try file.write(buffer, count: whole, at: self.offset + position)
                     return whole
                 }
-                if let done {
-                    bytesWritten += UInt64(done)
-                    return
-                }
+                if let done { return self.count(written: done) }
             }
             try buffered.write(buffer, count: count, at: offset + position)
         } catch { throw .system(slot: name, error) }
-        bytesWritten += UInt64(count)
+        self.count(written: count)
     }
+
+    /// Bytes written to the medium, padding included.
+    var bytesWritten: UInt64 { monitor.locked { written } }
+
+    private func count(written bytes: Int) { monitor.locked { written += UInt64(bytes) } }
 
     /// Refuses what only a slot that is open for writing may do.
     func checkWritable() throws(SlotError) {

@@ -4,6 +4,8 @@ internal import Platform
 public final class FileSource: BundleSource {
     /// Bytes of one read(2).
     static let pieceBytes = 262_144
+    /// Bytes that the medium reads ahead while a piece is worked on.
+    private static let aheadBytes: UInt64 = 2 * 1024 * 1024
 
     public let displayName: String
     private let file: Descriptor
@@ -50,9 +52,11 @@ public final class FileSource: BundleSource {
         }
         let piece = buffer
         var offset = range.lowerBound
+        var announced = offset
         while offset < range.upperBound {
             try state.check()
             let count = Int(min(UInt64(Self.pieceBytes), range.upperBound - offset))
+            announce(from: &announced, readingAt: offset, upTo: range.upperBound)
             try fill(count, at: offset)
             state.count(count)
             try deliver(piece.bytes.extracting(0..<count))
@@ -71,6 +75,14 @@ public final class FileSource: BundleSource {
     }
 
     public func cancel() { state.cancel() }
+
+    /// Asks for the next bytes in halves of the read-ahead, so that there is always one on its way.
+    private func announce(from announced: inout UInt64, readingAt offset: UInt64, upTo end: UInt64) {
+        if announced >= end || announced > offset + Self.aheadBytes / 2 { return }
+        let next = min(offset + Self.aheadBytes, end)
+        file.willNeed(at: announced, size: next - announced)
+        announced = next
+    }
 
     private func fill(_ count: Int, at offset: UInt64) throws(TransferError) {
         let got: Int

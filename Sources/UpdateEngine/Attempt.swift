@@ -34,6 +34,7 @@ public struct Attempt: Equatable, Sendable {
     /// The slot set that is written.
     public var target: String
     public var counters: TransferCounters
+    public var cost: AttemptCost
     /// Windows that were flushed, by component: a hint that is believed only after re-hashing.
     public var progress: [WindowBitmap]
     /// Image bytes of the release, for progress.
@@ -51,6 +52,7 @@ public struct Attempt: Equatable, Sendable {
         phase = .idle
         target = ""
         counters = TransferCounters()
+        cost = AttemptCost()
         progress = []
         imageBytes = 0
         armedBoot = ""
@@ -81,10 +83,11 @@ public struct AttemptResult: Equatable, Sendable {
     /// The rollback reason's name, or empty.
     public let reason: String
     public let counters: TransferCounters
+    public let cost: AttemptCost
 
     public init(
         attempt: String, phase: Phase, manifest: Digest?, releaseID: String, version: String, failure: Failure?,
-        reason: String, counters: TransferCounters
+        reason: String, counters: TransferCounters, cost: AttemptCost = AttemptCost()
     ) {
         self.attempt = attempt
         self.phase = phase
@@ -94,13 +97,14 @@ public struct AttemptResult: Equatable, Sendable {
         self.failure = failure
         self.reason = reason
         self.counters = counters
+        self.cost = cost
     }
 
     /// The result of an attempt as it stands.
     init(_ attempt: Attempt, _ phase: Phase, failure: Failure? = nil, reason: String = "") {
         self.init(
             attempt: attempt.id, phase: phase, manifest: attempt.manifest, releaseID: attempt.releaseID,
-            version: attempt.version, failure: failure, reason: reason, counters: attempt.counters)
+            version: attempt.version, failure: failure, reason: reason, counters: attempt.counters, cost: attempt.cost)
     }
 }
 

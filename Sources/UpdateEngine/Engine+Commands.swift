@@ -220,6 +220,7 @@ extension Attempt {
         next.phase = phase
         next.target = target
         next.counters = counters
+        next.cost = cost
         next.progress = progress
         next.imageBytes = imageBytes
         return next

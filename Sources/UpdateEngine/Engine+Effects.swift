@@ -11,16 +11,16 @@ extension Engine {
     func perform(_ effect: UpdateMachine.Effect) throws(Failure) -> UpdateMachine.Event? {
         do throws(Failure) {
             switch effect {
-            case .plan: return try makePlan()
+            case .plan: return try timed(.planning) { () throws(Failure) in try makePlan() }
             case .store(let record): return try store(record)
             case .transfer:
-                try transfer()
+                try timed(.fetching) { () throws(Failure) in try transfer() }
                 return .transferred
             case .readBack:
-                try readBack()
+                try timed(.readBack) { () throws(Failure) in try readBack() }
                 return .readBack
             case .measure:
-                try measure()
+                try timed(.measuring) { () throws(Failure) in try measure() }
                 return .measured
             case .checkHealth:
                 try checkHealth()
@@ -190,9 +190,13 @@ extension Engine {
         attempt.counters.fetched += source.bytesReceived
         self.head = head
         if machine.record[machine.running].manifest == head.release.digest, machine.record.active == machine.running {
-            if runningHolds(head) { return .alreadyRunning(attempt) }
+            if runningHolds(head) {
+                settleCost(&attempt)
+                return .alreadyRunning(attempt)
+            }
         }
         try planSlots(head, &attempt, resumes: resumes)
+        settleCost(&attempt)
         machine.note(attempt)
         try keep(head)
         try redeem(permit, attempt)

@@ -6,19 +6,18 @@ internal import Transfer
 internal import Trust
 
 extension Engine {
-    /// Buffers of one window each: for stored bytes, and for plain bytes. With the writer's compare buffer the
-    /// pipeline uses at most 6 MiB, and as a rule half of it, because stored windows are smaller than their buffers.
+    /// Stored windows in the pipeline, 1 MiB each at most and as a rule half of it. With the workers' plain windows
+    /// the pipeline uses at most 5.6 MiB on two processors.
     private static let storedBuffers = 3
-    private static let plainBuffers = 2
 
-    /// Steps 2 and 3 of the write protocol, up to the flushed and sealed target.
+    /// Step 2 of the write protocol, and step 3 up to the flushed and sealed target.
     func transfer() throws(Failure) {
         guard let head, let source else { throw Failure(EngineError.interrupted) }
         for (index, table) in head.tables.enumerated() where !whole[index] {
             try step { () throws(SlotError) in try targets[index].open(table.component) }
         }
         let list = FetchList(head.tables, held: held, inOrderOfBundle: source.isSequential)
-        let writer = try SlotWriter(slots: targets, tables: head.tables, list: list, held: held)
+        let writer = SlotWriter(slots: targets, held: held, workers: WindowWorkers.count)
         try pump(list, from: source, head: head, into: writer)
         if source.isSequential { try head.checkEnd(source) }
         for (index, table) in head.tables.enumerated() where !whole[index] {
@@ -26,35 +25,34 @@ extension Engine {
         }
     }
 
-    /// Three threads: one fetches and checks stored digests, one decodes and checks plain digests, and this one
-    /// compares, writes, flushes and journals.
+    /// One thread fetches and checks stored digests, some decode, check plain digests, compare and write, and this
+    /// one flushes and journals.
     private func pump(
         _ list: FetchList, from source: any BundleSource, head: BundleHead, into writer: SlotWriter
     ) throws(Failure) {
         let received = source.bytesReceived
-        let base = machine.attempt?.counters ?? TransferCounters()
+        let base = machine.attempt ?? Attempt(id: "", location: "", wanted: nil)
         let stored = try BufferPool(count: Self.storedBuffers, capacity: BundleLimits.window)
-        let plain = try BufferPool(count: Self.plainBuffers, capacity: BundleLimits.window)
         let fetched = HandOver<StoredItem>()
-        let decoded = HandOver<PlainItem>()
         let prefixed = PrefixedSource(source, at: head.release.header.payloadOffset, bytes: head.surplus)
         let fetcher = WindowFetcher(source: prefixed, head: head, list: list, to: fetched, pool: stored)
-        let decoding = try WindowDecoding(from: fetched, to: decoded, stored: stored, plain: plain)
-        let threads = try Self.start([("kedge-transfer", { fetcher.run() }), ("kedge-decode", { decoding.run() })])
-        defer { for thread in threads { thread.join() } }
-        let reused = base.reused
+        let workers = WindowWorkers(from: fetched, stored: stored, to: writer)
+        var threads: [WorkerThread] = []
         do throws(Failure) {
-            while let item = try decoded.next() {
+            try Self.start("kedge-transfer", &threads) { fetcher.run() }
+            for _ in 0..<WindowWorkers.count { try Self.start("kedge-window", &threads) { workers.run() } }
+            while let progress = try writer.next() {
                 try checkCanceled()
-                try writer.accept(item)
-                handledBytes = reused + writer.handled
+                handledBytes = base.counters.reused + progress.handled
                 if writer.epochIsFull { try checkpoint(writer, base, source.bytesReceived - received) }
             }
             try checkpoint(writer, base, source.bytesReceived - received)
+            for thread in threads { thread.join() }
         } catch {
             source.cancel()
             stored.stop()
-            plain.stop()
+            writer.stop()
+            for thread in threads { thread.join() }
             // What reached the slot is worth keeping, whatever ended the transfer; a failing flush is not.
             let pauses = error.category == .network || UpdateMachine.passingCodes.contains(error.code)
             if pauses || error.category == .canceled {
@@ -65,27 +63,24 @@ extension Engine {
         }
     }
 
-    /// Starts threads one after the other. When a later one cannot be started, the pools' owners would wait for
-    /// ever, so the failure of any is the failure of all: the first thread ends by itself at its first buffer.
     private static func start(
-        _ bodies: [(name: String, body: @Sendable () -> Void)]
-    ) throws(Failure) -> [WorkerThread] {
-        var threads: [WorkerThread] = []
-        for entry in bodies {
-            threads.append(try step { () throws(SystemError) in try WorkerThread(name: entry.name, entry.body) })
-        }
-        return threads
+        _ name: String, _ threads: inout [WorkerThread], _ body: @escaping @Sendable () -> Void
+    ) throws(Failure) {
+        threads.append(try step { () throws(SystemError) in try WorkerThread(name: name, body) })
     }
 
-    /// Flush, then the journal's hint: never the other way round.
-    private func checkpoint(_ writer: SlotWriter, _ base: TransferCounters, _ received: UInt64) throws(Failure) {
+    /// Flush, then the journal's hint: never the other way round. The workers write on meanwhile.
+    private func checkpoint(_ writer: SlotWriter, _ base: Attempt, _ received: UInt64) throws(Failure) {
         try writer.flush()
         guard var attempt = machine.attempt else { return }
+        let progress = writer.current
         attempt.progress = writer.flushed
-        attempt.counters = base
+        attempt.counters = base.counters
         attempt.counters.fetched += received
-        attempt.counters.unchanged += writer.unchanged
-        attempt.counters.written += writer.written
+        attempt.counters.unchanged += progress.unchanged
+        attempt.counters.written += progress.written
+        attempt.cost.flushes = base.cost.flushes + progress.flushes
+        settleCost(&attempt)
         machine.note(attempt)
         try noteProgress()
     }

@@ -37,6 +37,8 @@ public final class Engine: @unchecked Sendable {
     var offeredOverride: [UInt8]?
     var channelStatement: ChannelStatement?
     var channelProblem: Failure?
+    /// The part of the work that runs, and up to when its time is noted.
+    var timing: (part: AttemptCost.Part, since: UInt64)?
     /// A write of the boot record failed, and reading it again too: nobody knows which record is on the medium.
     var recordUnknown = false
     private let monitor = Monitor()

@@ -72,7 +72,7 @@ extension Attempt {
         members += [
             ("release", .string(releaseID)), ("version", .string(version)), ("phase", .string(phase.rawValue)),
             ("target", .string(target)), ("counters", counters.json),
-            ("imageBytes", .integer(Int64(clamping: imageBytes))),
+            ("cost", cost.json), ("imageBytes", .integer(Int64(clamping: imageBytes))),
             ("armedBoot", .string(armedBoot)),
             (
                 "progress",
@@ -102,6 +102,7 @@ extension Attempt {
         phase = try UpdateEngine.phase(try reader.string("phase", limit: 32), at: "attempt.phase")
         target = try text(&reader, "target")
         counters = try TransferCounters(try reader.object("counters"))
+        cost = try AttemptCost(try reader.optionalObject("cost"))
         imageBytes = UInt64(try reader.integer("imageBytes", in: 0...Int64.max))
         armedBoot = try text(&reader, "armedBoot")
         for value in try reader.array("progress", count: 0...BundleLimits.components) {
@@ -134,7 +135,7 @@ extension AttemptResult {
                     ])
                 ))
         }
-        members.append(("counters", counters.json))
+        members += [("counters", counters.json), ("cost", cost.json)]
         return .members(members)
     }
 
@@ -156,9 +157,10 @@ extension AttemptResult {
             try entry.finish()
         }
         let counters = try TransferCounters(try reader.object("counters"))
+        let cost = try AttemptCost(try reader.optionalObject("cost"))
         try reader.finish()
         self.init(
             attempt: attempt, phase: phase, manifest: manifest, releaseID: releaseID, version: version,
-            failure: failure, reason: reason, counters: counters)
+            failure: failure, reason: reason, counters: counters, cost: cost)
     }
 }

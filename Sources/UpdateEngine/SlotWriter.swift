@@ -4,125 +4,166 @@ internal import Platform
 internal import Slots
 internal import Trust
 
-/// The last stage of the pipeline, on the engine's own thread: compare, write, flush once an epoch.
-final class SlotWriter {
-    /// Image bytes between two flushes. After a power cut at most this much is fetched again.
+/// The last stage of the pipeline. Workers compare and write windows, several at once; the engine's own thread
+/// flushes and notes what is flushed, while the workers write on.
+///
+/// What is written and not yet flushed is bounded: a worker that would pass the bound waits for the flush.
+final class SlotWriter: @unchecked Sendable {
+    /// Bytes that are fetched again after a power cut, at most: image bytes that are not flushed yet, and stored
+    /// bytes that are still in the pipeline (three windows).
     static let epochBytes = 8 * 1024 * 1024
+    /// Image bytes after which a flush begins, and which may be written and not flushed yet, the running flush's
+    /// included. The difference keeps the workers busy during a flush.
+    static let flushBytes = 3 * 1024 * 1024
+    static let unflushedBytes = 5 * 1024 * 1024
 
     private let slots: [any Slot]
-    private let present: AlignedBuffer
-    private var pending: [(component: Int, window: Int)] = []
+    private let monitor = Monitor()
+    private var workers: Int
+    private var failure: Failure?
+    private var stopped = false
+    /// Windows in their slots that the next flush makes durable, and their bytes.
+    private var pending: [Entry] = []
     private var pendingBytes = 0
+    /// Bytes in the making, pending, or in the flush that runs.
+    private var unflushed = 0
+    /// Components that were written since their last flush. All are at the beginning: an earlier process may have
+    /// written what is found unchanged now.
+    private var unsettled: [Bool]
+    private var progress = Progress()
+    private var told: UInt64 = 0
 
-    /// Windows that are flushed, by component.
+    private struct Entry {
+        let component: Int
+        let window: Int
+    }
+
+    /// How far the writing is, in image bytes, and what it took.
+    struct Progress: Equatable {
+        /// Found unchanged in the slot, and written.
+        var unchanged: UInt64 = 0
+        var written: UInt64 = 0
+        /// Flushes of a slot.
+        var flushes: UInt64 = 0
+        /// Image bytes done so far, flushed or not.
+        var handled: UInt64 { unchanged + written }
+    }
+
+    /// Windows that are flushed, by component. Only the flushing thread uses it.
     private(set) var flushed: [WindowBitmap]
-    /// Image bytes found unchanged, and written.
-    private(set) var unchanged: UInt64 = 0
-    private(set) var written: UInt64 = 0
-    /// Image bytes handled so far, flushed or not.
-    private(set) var handled: UInt64 = 0
 
     /// Compared first: a window that differs nearly always differs here, and then the rest need not be read.
-    private static let probe = 64 * 1024
-    /// Windows whose first bytes are read ahead, so that comparing does not wait for the medium.
-    private static let readAhead = 8
-    private var announced = 0
-    private var accepted = 0
-    private let coming: [(component: Int, offset: UInt64)]
+    private static let probe = 16 * 1024
+    /// Bytes of the slot that one worker compares at a time.
+    static let comparedBytes = 128 * 1024
 
-    /// `list` tells what will come; windows in another order than it says cost only their read-ahead.
-    init(
-        slots: [any Slot], tables: [VerifiedChunkTable], list: FetchList, held: [WindowBitmap]
-    ) throws(Failure) {
+    /// For that many workers, which all must `end`.
+    init(slots: [any Slot], held: [WindowBitmap], workers: Int) {
         self.slots = slots
+        self.workers = workers
         flushed = held
-        coming = list.jobs.flatMap { job in
-            job.targets.map { (component: $0.component, offset: tables[$0.component].table.plainOffset(of: $0.window)) }
-        }
-        present = try step { () throws(SystemError) in try AlignedBuffer(capacity: BundleLimits.window) }
+        unsettled = slots.map { _ in true }
     }
 
-    /// Writes one window, unless the slot holds it, and gives its buffer back.
-    func accept(_ item: PlainItem) throws(Failure) {
-        guard let window = item.take() else { return }
-        let slot = slots[item.component]
+    // MARK: the workers' side
+
+    /// Writes one window, unless the slot holds it. `present` is the worker's memory to compare in.
+    func accept(
+        _ window: consuming VerifiedWindow, of component: Int, comparingIn present: AlignedBuffer
+    ) throws(Failure) {
         let length = window.length
-        announce()
-        if try step({ () throws(SlotError) in try slotHolds(slot, window) }) {
-            unchanged += UInt64(length)
-        } else {
-            try step { () throws(SlotError) in try slot.write(window) }
-            written += UInt64(length)
+        try reserve(length)
+        let slot = slots[component]
+        let holds = try step { () throws(SlotError) in try Self.holds(slot, window, present) }
+        if !holds { try step { () throws(SlotError) in try slot.write(window) } }
+        monitor.locked {
+            pending.append(Entry(component: component, window: window.index))
+            pendingBytes += length
+            if holds {
+                progress.unchanged += UInt64(length)
+            } else {
+                progress.written += UInt64(length)
+                unsettled[component] = true
+            }
+            monitor.signal()
         }
-        item.pool.give(item.buffer)
-        handled += UInt64(length)
-        pending.append((component: item.component, window: item.index))
-        pendingBytes += length
     }
 
-    private func announce() {
-        let end = min(coming.count, accepted + Self.readAhead)
-        while announced < end {
-            let next = coming[announced]
-            slots[next.component].willRead(at: next.offset, count: Self.probe)
-            announced += 1
+    /// Waits until so many more bytes may be written before the next flush.
+    private func reserve(_ length: Int) throws(Failure) {
+        try monitor.locked { () throws(Failure) in
+            while unflushed > 0, unflushed + length > Self.unflushedBytes, !stopped, failure == nil { monitor.wait() }
+            if stopped || failure != nil { throw Failure(EngineError.canceled) }
+            unflushed += length
         }
-        accepted += 1
-    }
-    private func slotHolds(_ slot: any Slot, _ window: borrowing VerifiedWindow) throws(SlotError) -> Bool {
-        let first = min(Self.probe, window.length)
-        let got = try slot.read(at: window.offset, count: first, into: present)
-        if got < first || !present.equals(window.buffer, from: 0, count: first) { return false }
-        if first == window.length { return true }
-        let all = try slot.read(at: window.offset, count: window.length, into: present)
-        return all == window.length && present.equals(window.buffer, from: 0, count: all)
     }
 
-    /// Whether an epoch is full.
-    var epochIsFull: Bool { pendingBytes >= Self.epochBytes }
+    private static func holds(
+        _ slot: any Slot, _ window: borrowing VerifiedWindow, _ present: AlignedBuffer
+    ) throws(SlotError) -> Bool {
+        var position = 0
+        while position < window.length {
+            let step = min(position == 0 ? probe : comparedBytes, window.length - position)
+            let got = try slot.read(at: window.offset + UInt64(position), count: step, into: present)
+            if got < step || !present.equals(window.buffer, at: position, count: step) { return false }
+            position += step
+        }
+        return true
+    }
 
-    /// Flushes every slot that was written since the last flush; only then are its windows noted.
+    /// A worker has nothing left to do, or failed; the first failure counts.
+    func end(_ failure: Failure?) {
+        monitor.locked {
+            workers -= 1
+            if self.failure == nil { self.failure = failure }
+            monitor.signal()
+        }
+    }
+
+    // MARK: the flushing side
+
+    /// Waits until more was written; nil when all workers came to their good end.
+    func next() throws(Failure) -> Progress? {
+        try monitor.locked { () throws(Failure) in
+            while progress.handled <= told, workers > 0, failure == nil { monitor.wait() }
+            if let failure { throw failure }
+            if progress.handled <= told { return nil }
+            told = progress.handled
+            return progress
+        }
+    }
+
+    /// How far the writing is now.
+    var current: Progress { monitor.locked { progress } }
+
+    /// Whether it is time to flush.
+    var epochIsFull: Bool { monitor.locked { pendingBytes >= Self.flushBytes } }
+
+    /// Ends all waiting, now and later: the workers come to their end.
+    func stop() {
+        monitor.locked {
+            stopped = true
+            monitor.signal()
+        }
+    }
+
+    /// Makes durable what is written up to now; only then are its windows noted. A slot that was not written since
+    /// its last flush is not flushed again.
     func flush() throws(Failure) {
-        if pending.isEmpty { return }
-        for component in slots.indices where pending.contains(where: { $0.component == component }) {
-            try step { () throws(SlotError) in try slots[component].flush() }
+        let (entries, bytes, dirty) = monitor.locked {
+            let dirty = slots.indices.filter { slot in unsettled[slot] && pending.contains { $0.component == slot } }
+            for component in dirty { unsettled[component] = false }
+            let taken = (pending, pendingBytes, dirty)
+            pending.removeAll(keepingCapacity: true)
+            pendingBytes = 0
+            return taken
         }
-        for entry in pending { flushed[entry.component].insert(entry.window) }
-        pending.removeAll(keepingCapacity: true)
-        pendingBytes = 0
-    }
-}
-
-/// Finds the windows that a slot already holds, by hashing what is on the medium.
-struct SlotScan {
-    let slot: any Slot
-    let table: VerifiedChunkTable
-    let buffer: AlignedBuffer
-
-    /// Windows past the highest claimed one that are looked at too: what was written after the last journal hint.
-    static let ahead = 16
-
-    /// Checks the claimed windows, and some behind them. What differs is left out: hints are never believed.
-    func held(claimed: WindowBitmap?) throws(SlotError) -> WindowBitmap {
-        let count = table.table.windows.count
-        var found = WindowBitmap(component: table.component.id, count: count)
-        guard let claimed, claimed.count == count else { return found }
-        let end = min(count, claimed.highest + 1 + Self.ahead)
-        for index in 0..<end where claimed.contains(index) || index > claimed.highest {
-            let length = table.table.plainLength(of: index)
-            let got = try slot.read(at: table.table.plainOffset(of: index), count: length, into: buffer)
-            if table.compare(buffer, count: got, index: index) == .holds { found.insert(index) }
+        for component in dirty { try step { () throws(SlotError) in try slots[component].flush() } }
+        for entry in entries { flushed[entry.component].insert(entry.window) }
+        monitor.locked {
+            progress.flushes += UInt64(dirty.count)
+            unflushed -= bytes
+            monitor.signal()
         }
-        return found
-    }
-
-    /// Checks every window; stops at the first that differs.
-    func isWhole() throws(SlotError) -> WindowComparison {
-        for index in table.table.windows.indices {
-            let length = table.table.plainLength(of: index)
-            let got = try slot.read(at: table.table.plainOffset(of: index), count: length, into: buffer)
-            if table.compare(buffer, count: got, index: index) == .differs { return .differs }
-        }
-        return .holds
     }
 }

@@ -114,6 +114,19 @@ struct ServiceOutputTests {
             ])
     }
 
+    @Test("What an attempt took is one line, without the parts that took nothing")
+    func statusCost() {
+        var status = SampleStatus.make(.armed)
+        status.attempt?.cost[.planning] = 49
+        status.attempt?.cost[.fetching] = 41_870
+        status.attempt?.cost.flushes = 218
+        #expect(!StatusText.lines(status, identity: SampleStatus.identity).contains { $0.hasPrefix("cost") })
+        status.attempt?.cost.peakResidentKiB = 16_712
+        let wanted =
+            "cost      planning 0.0 s, fetching and writing 41.8 s, 218 flushes, peak memory 16.3 MiB"
+        #expect(StatusText.lines(status, identity: SampleStatus.identity).contains(wanted))
+    }
+
     @Test("A rollback says its reason, what failed and what to do")
     func statusOfRollback() throws {
         var status = SampleStatus.make(.rolledBack)

@@ -33,6 +33,11 @@ import Trust
         attempt.counters.reused = 209_715_200
         attempt.counters.unchanged = 4_194_304
         attempt.counters.written = 457_179_136
+        attempt.cost.flushes = 218
+        attempt.cost[.planning] = 310
+        attempt.cost[.fetching] = 41_870
+        attempt.cost[.readBack] = 960
+        attempt.cost.peakResidentKiB = 16_712
         let before = BootRecord(
             slotA: SlotRecord(state: .good, manifest: oldRelease.manifest, sequence: 11, securityVersion: 3), floor: 3,
             acceptedSequence: 11)

@@ -76,6 +76,26 @@ import Testing
         #expect(try decode(plain, table(.stored, stored: plain, plain: plain)) == plain)
     }
 
+    @Test("A window that comes back in pieces is compared as a whole", arguments: [1, 4096, 9_999, 10_000])
+    func pieces(_ size: Int) throws {
+        let table = try table(.stored, stored: plain, plain: plain)
+        func compare(_ bytes: [UInt8]) -> WindowComparison {
+            var comparison = table.comparison(of: 0)
+            var left = bytes[...]
+            while !left.isEmpty {
+                comparison.add(Array(left.prefix(size)).rawBytes)
+                left = left.dropFirst(size)
+            }
+            return comparison.finish()
+        }
+        #expect(compare(plain) == .holds)
+        #expect(compare(Array(plain.dropLast())) == .differs)
+        #expect(compare(plain + [0]) == .differs)
+        var other = plain
+        other[plain.count - 1] ^= 1
+        #expect(compare(other) == .differs)
+    }
+
     @Test("A zero window needs no bytes")
     func zero() throws {
         let zeros = [UInt8](repeating: 0, count: 10_000)

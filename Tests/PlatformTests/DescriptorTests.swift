@@ -120,5 +120,10 @@ struct DescriptorTests {
         one.zero(from: 0, to: 99)
         #expect(one.equals(other, count: 99))
         #expect(!one.equals(other, count: 100))
+        other.copy([UInt8](repeating: 7, count: 50).rawBytes, at: 1000)
+        one.copy([UInt8](repeating: 7, count: 50).rawBytes, at: 0)
+        #expect(one.equals(other, at: 1000, count: 50))
+        #expect(!one.equals(other, at: 1000, count: 100))
+        #expect(!one.equals(other, at: 999, count: 1))
     }
 }

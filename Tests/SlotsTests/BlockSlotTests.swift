@@ -32,6 +32,32 @@ struct BlockSlotTests {
         #expect(try Bytes.read(path)[0..<size] == image.bytes[...])
     }
 
+    @Test("takes windows from several threads, also while it is flushed")
+    func threads() throws {
+        try makeDisk(8 * Self.mebibyte)
+        let image = try Image(Bytes.noise(7 * Self.mebibyte + 12_345))
+        let slot = BlockSlot(name: "rootfs b", path: path)
+        try slot.open(image.component)
+        let failures = Failures()
+        var threads: [WorkerThread] = []
+        for first in 0..<4 {
+            threads.append(
+                try WorkerThread(name: "writer") {
+                    failures.catching {
+                        for index in stride(from: first, to: image.windowCount, by: 4) {
+                            try image.write(index, to: slot)
+                            if index % 16 == 0 { try slot.flush() }
+                        }
+                    }
+                })
+        }
+        for thread in threads { thread.join() }
+        #expect(failures.all.isEmpty)
+        try slot.seal(image.component)
+        #expect(try image.readBack(from: slot) == image.bytes)
+        #expect(slot.bytesWritten >= UInt64(image.bytes.count))
+    }
+
     @Test("zeroes behind the image up to the next MiB and leaves what is behind that")
     func tail() throws {
         try makeDisk(3 * Self.mebibyte)

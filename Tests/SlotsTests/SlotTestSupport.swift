@@ -170,3 +170,14 @@ struct Image {
         return out
     }
 }
+
+/// What went wrong on other threads.
+final class Failures: @unchecked Sendable {
+    private let monitor = Monitor()
+    private var found: [String] = []
+    var all: [String] { monitor.locked { found } }
+
+    func catching(_ body: () throws -> Void) {
+        do { try body() } catch { monitor.locked { found.append("\(error)") } }
+    }
+}

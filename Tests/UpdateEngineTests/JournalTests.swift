@@ -1,5 +1,6 @@
 import BundleFormat
 import Platform
+import StrictJSON
 import Testing
 
 @testable import UpdateEngine
@@ -11,6 +12,9 @@ import Testing
         attempt.releaseID = "r\u{e4}\"\\"
         attempt.phase = .fetching
         attempt.counters.fetched = 1 << 40
+        attempt.cost.flushes = 12
+        attempt.cost.peakResidentKiB = 16_000
+        for part in AttemptCost.Part.allCases { attempt.cost[part] = UInt64(part.name.utf8.count) }
         var bitmap = WindowBitmap(component: try #require(Identifier("rootfs")), count: 19)
         for index in [0, 3, 8, 18] { bitmap.insert(index) }
         attempt.progress = [bitmap]
@@ -29,6 +33,15 @@ import Testing
         try journal.save(try state("one"))
         try journal.save(try state("two"))
         #expect(try Journal(store).state == state("two"))
+    }
+
+    @Test("An attempt of a journal that knew no cost has none")
+    func withoutCost() throws {
+        let attempt = try #require(try state("one").attempt)
+        guard case .object(let members) = attempt.json else { throw CancellationError() }
+        let read = try Attempt(json: .object(members.filter { $0.name != "cost" }))
+        #expect(read.cost == AttemptCost())
+        #expect(read.counters == attempt.counters)
     }
 
     @Test("A save that is cut at any byte leaves the former state")

@@ -172,6 +172,8 @@ final class TestDevice: @unchecked Sendable {
     var opener: ((String, [String]) throws(TransferError) -> any BundleSource)?
     var hardware: UInt32 = 2
     var rootfsCapacity = 6 << 20
+    /// Puts something between the engine and a slot.
+    var wrap: ((any Slot) -> any Slot)?
     /// Seconds since 1970.
     var clock: Int64 = 1_700_000_000
     /// When the program was made.
@@ -288,7 +290,8 @@ private final class FileSlots: SlotProvider, @unchecked Sendable {
     init(_ device: TestDevice) { self.device = device }
     func slot(_ target: Identifier, _ set: SlotSet) throws(SlotError) -> any Slot {
         guard target.text == "rootfs" || target.text == "bios" else { throw .missing(slot: "\(target) \(set.letter)") }
-        return BlockSlot(name: "\(target) \(set.letter)", path: device.slotPath(target.text, set))
+        let slot = BlockSlot(name: "\(target) \(set.letter)", path: device.slotPath(target.text, set))
+        return device.wrap?(slot) ?? slot
     }
 }
 

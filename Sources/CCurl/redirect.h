@@ -1,0 +1,29 @@
+// Points every libcurl function that Kedge uses at CCurlLoader, which loads the library at the first call. A function
+// that is used but not named here does not link: add it here and in CCurlLoader.c.
+#ifndef KEDGE_CCURL_REDIRECT_H
+#define KEDGE_CCURL_REDIRECT_H
+#pragma redefine_extname curl_easy_init kedge_lazy_curl_easy_init
+#pragma redefine_extname curl_easy_cleanup kedge_lazy_curl_easy_cleanup
+#pragma redefine_extname curl_easy_strerror kedge_lazy_curl_easy_strerror
+#pragma redefine_extname curl_free kedge_lazy_curl_free
+#pragma redefine_extname curl_global_init kedge_lazy_curl_global_init
+#pragma redefine_extname curl_multi_init kedge_lazy_curl_multi_init
+#pragma redefine_extname curl_multi_add_handle kedge_lazy_curl_multi_add_handle
+#pragma redefine_extname curl_multi_remove_handle kedge_lazy_curl_multi_remove_handle
+#pragma redefine_extname curl_multi_perform kedge_lazy_curl_multi_perform
+#pragma redefine_extname curl_multi_poll kedge_lazy_curl_multi_poll
+#pragma redefine_extname curl_multi_wakeup kedge_lazy_curl_multi_wakeup
+#pragma redefine_extname curl_multi_cleanup kedge_lazy_curl_multi_cleanup
+#pragma redefine_extname curl_multi_info_read kedge_lazy_curl_multi_info_read
+#pragma redefine_extname curl_multi_strerror kedge_lazy_curl_multi_strerror
+#pragma redefine_extname curl_slist_append kedge_lazy_curl_slist_append
+#pragma redefine_extname curl_slist_free_all kedge_lazy_curl_slist_free_all
+#pragma redefine_extname curl_url kedge_lazy_curl_url
+#pragma redefine_extname curl_url_cleanup kedge_lazy_curl_url_cleanup
+#pragma redefine_extname curl_url_get kedge_lazy_curl_url_get
+#pragma redefine_extname curl_url_set kedge_lazy_curl_url_set
+#pragma redefine_extname curl_url_strerror kedge_lazy_curl_url_strerror
+#pragma redefine_extname curl_version_info kedge_lazy_curl_version_info
+#pragma redefine_extname curl_easy_setopt kedge_lazy_curl_easy_setopt
+#pragma redefine_extname curl_easy_getinfo kedge_lazy_curl_easy_getinfo
+#endif
