@@ -12,6 +12,21 @@ public protocol BootHome: AnyObject, Sendable {
     /// Writes `record` with the next revision over the older copy, flushes, reads back, and returns it as written.
     /// After an error the newest whole copy is still the former record, or already this one.
     func store(_ record: BootRecord) throws(BootError) -> BootRecord
+
+    /// What is wrong with the home although `load` may well work: for `kedged doctor`. Writes nothing.
+    func examine() -> [BootFinding]
+}
+
+extension BootHome {
+    public func examine() -> [BootFinding] { [] }
+
+    /// Writes the record again, so that a damaged copy is whole and all places say the same. Both copies are
+    /// written, one after the other.
+    public func repair() throws(BootError) {
+        let record = try load()
+        _ = try store(record)
+        _ = try store(record)
+    }
 }
 
 /// Why the boot record cannot be used.

@@ -64,7 +64,7 @@ public final class UBootEnvironmentHome: BootHome {
     public static let sizes: ClosedRange<Int> = 1024...1_048_576
 
     public let displayName: String
-    private let locations: [Location]
+    private let pair: CopyPair
 
     /// A copy that was found whole.
     private struct Found {
@@ -77,12 +77,7 @@ public final class UBootEnvironmentHome: BootHome {
     /// `BootError.invalid`.
     public init(_ first: Location, _ second: Location) throws(BootError) {
         displayName = "U-Boot environment \(first.path)"
-        locations = [first, second]
-        for location in locations where !Self.sizes.contains(location.size) || location.offset > 1 << 48 {
-            throw .invalid(home: displayName, why: "a copy must have 1024 to 1048576 bytes and stand within 256 TiB")
-        }
-        if first.size != second.size { throw .invalid(home: displayName, why: "the two copies differ in size") }
-        if first.overlaps(second) { throw .invalid(home: displayName, why: "the two copies overlap") }
+        pair = try CopyPair(displayName, first, second, sizes: Self.sizes)
     }
 
     public func load() throws(BootError) -> BootRecord {
@@ -101,7 +96,7 @@ public final class UBootEnvironmentHome: BootHome {
         var environment = former.environment
         do { try next.write(to: &environment) } catch { throw .invalid(home: displayName, why: error.context) }
         let bytes = try encoded(environment, flags: former.flags &+ 1)
-        try replace(copy: 1 - former.index, with: bytes)
+        try pair.replace(1 - former.index, with: bytes)
         return next
     }
 
@@ -120,7 +115,7 @@ public final class UBootEnvironmentHome: BootHome {
                 try next.write(to: &environment)
             } catch { throw .invalid(home: home.displayName, why: error.context) }
             let bytes = try home.encoded(environment, flags: UInt8(index + 1))
-            try home.replace(copy: index, with: bytes, create: true)
+            try home.pair.replace(index, with: bytes, create: true)
         }
     }
 
@@ -134,7 +129,7 @@ public final class UBootEnvironmentHome: BootHome {
     }
 
     private func encoded(_ environment: UBootEnvironment, flags: UInt8) throws(BootError) -> [UInt8] {
-        let size = locations[0].size
+        let size = pair.size
         do { return try environment.encoded(size: size, .redundant, flags: flags) } catch {
             guard case .tooLarge(_, let needed, _) = error else {
                 throw .invalid(home: displayName, why: error.context)
@@ -143,46 +138,61 @@ public final class UBootEnvironmentHome: BootHome {
         }
     }
 
-    /// Write, flush, read back from the medium, compare.
-    private func replace(copy index: Int, with bytes: [UInt8], create: Bool = false) throws(BootError) {
-        let location = locations[index]
-        let back: [UInt8]
-        do {
-            let file = try Descriptor(open: location.path, create ? [.read, .write, .create] : [.read, .write])
-            back = try file.writeThrough(bytes, at: location.offset)
-            if create {
-                try file.flushAll()
-                try FileSystem.flushDirectory(FileSystem.parent(of: location.path))
-            }
-        } catch { throw .system(home: displayName, error) }
-        if back != bytes { throw .readBackMismatch(home: displayName) }
-    }
-
     private func newest(of found: [Found]) throws(BootError) -> Found {
         guard let first = found.first else { throw .noRecord(home: displayName) }
         guard let second = found.dropFirst().first else { return first }
         return UBootEnvironment.newer(flags: first.flags, second.flags) == 1 ? second : first
     }
 
-    /// The copies with a right CRC. A place that cannot be read counts as damaged while the other one is whole.
-    private func wholeCopies() throws(BootError) -> [Found] {
-        var found: [Found] = []
-        var failure: SystemError?
-        for (index, location) in locations.enumerated() {
-            do {
-                let file = try Descriptor(open: location.path, [.read])
-                let bytes = try file.readBytes(at: location.offset, count: location.size)
-                if let copy = Self.copy(in: bytes, size: location.size, at: index) { found.append(copy) }
-            } catch { failure = error }
-        }
-        if let failure, found.isEmpty { throw .system(home: displayName, failure) }
-        return found
+    private func wholeCopies() throws(BootError) -> [Found] { try pair.copies(Self.copy) }
+
+    private static func copy(_ index: Int, _ bytes: [UInt8]) -> Found? {
+        guard let (environment, flags) = try? UBootEnvironment.decode(bytes, .redundant) else { return nil }
+        return Found(index: index, flags: flags, environment: environment)
     }
 
-    private static func copy(in bytes: [UInt8], size: Int, at index: Int) -> Found? {
-        guard bytes.count == size, let (environment, flags) = try? UBootEnvironment.decode(bytes, .redundant) else {
-            return nil
+    public func examine() -> [BootFinding] {
+        var findings: [BootFinding] = []
+        var flags: [UInt8] = []
+        for index in 0..<2 {
+            let path = pair.locations[index].path
+            do throws(SystemError) {
+                let bytes = try pair.read(index)
+                if let bytes, let found = Self.copy(index, bytes) {
+                    flags.append(found.flags)
+                } else {
+                    findings.append(Self.diagnosis(of: bytes, copy: index + 1, path))
+                }
+            } catch { findings.append(.copyUnreadable(copy: index + 1, path, error)) }
         }
-        return Found(index: index, flags: flags, environment: environment)
+        if flags.count == 2, flags[0] == flags[1] { findings.append(.copiesOfOneAge(home: displayName)) }
+        return findings + pair.sharedEraseBlock()
+    }
+
+    /// Damaged, or written with another layout or size, which looks the same to the CRC of this one.
+    private static func diagnosis(of bytes: [UInt8]?, copy: Int, _ path: String) -> BootFinding {
+        if let bytes, (try? UBootEnvironment.decode(bytes, .single)) != nil {
+            return BootFinding(
+                .error, code: "doctor.single-copy",
+                context: "\(path) holds an environment without a flags byte: U-Boot keeps one copy only",
+                remedy: "Build U-Boot with CONFIG_SYS_REDUNDAND_ENVIRONMENT, or use [boot] backend = uboot-script")
+        }
+        if let bytes, let size = wrongSize(bytes) {
+            return BootFinding(
+                .error, code: "doctor.wrong-size",
+                context: "\(path) holds an environment of \(size) bytes, [boot] says \(bytes.count)",
+                remedy: "Write CONFIG_ENV_SIZE of the board's U-Boot into [boot]")
+        }
+        return .copyDamaged(copy: copy, path)
+    }
+
+    /// The size with which a copy is whole, of the powers of two below the one that was read.
+    private static func wrongSize(_ bytes: [UInt8]) -> Int? {
+        var size = bytes.count / 2
+        while size >= sizes.lowerBound {
+            if (try? UBootEnvironment.decode(Array(bytes[0..<size]), .redundant)) != nil { return size }
+            size /= 2
+        }
+        return nil
     }
 }
