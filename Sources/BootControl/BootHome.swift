@@ -41,6 +41,8 @@ public enum BootError: StableError, Equatable, Sendable {
     case full(home: String, needed: UInt64, capacity: UInt64)
     /// The kernel command line does not say which slot set runs.
     case noRunningSlot(home: String)
+    /// The command that selects a firmware bank failed.
+    case bank(set: String, why: String)
     case system(home: String, SystemError)
 
     public var code: String {
@@ -50,6 +52,7 @@ public enum BootError: StableError, Equatable, Sendable {
         case .invalid: "boot.invalid"
         case .full: "boot.environment-full"
         case .noRunningSlot: "boot.no-running-slot"
+        case .bank: "boot.bank"
         case .system: "boot.io"
         }
     }
@@ -61,6 +64,7 @@ public enum BootError: StableError, Equatable, Sendable {
         case .invalid(let home, let why): "\(home): \(why)"
         case .full(let home, let needed, let capacity): "\(home) has \(capacity) bytes, \(needed) are needed"
         case .noRunningSlot(let home): "\(home) has no word kedge.slot=a or kedge.slot=b"
+        case .bank(let set, let why): "the firmware bank of slot set \(set) cannot be selected: \(why)"
         case .system(let home, let error): "\(home): \(error.context)"
         }
     }
@@ -71,6 +75,7 @@ public enum BootError: StableError, Equatable, Sendable {
         case .invalid: "Correct the [boot] section of device.ini, or what was written there by hand"
         case .full: "Enlarge the environment (CONFIG_ENV_SIZE) or remove variables that the board does not need"
         case .noRunningSlot: "Let the boot script put kedge.slot=${kedge_active} on the kernel command line"
+        case .bank: "Correct bank-a and bank-b in [boot], and run them by hand"
         case .system(_, let error): error.remedy
         }
     }

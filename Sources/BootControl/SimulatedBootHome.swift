@@ -51,6 +51,22 @@ public final class SimulatedBootHome: BootHome {
         return next
     }
 
+    public func examine() -> [BootFinding] {
+        do throws(BootError) {
+            let file = try open([.read])
+            var findings: [BootFinding] = []
+            for (index, offset) in Self.copyOffsets.enumerated() {
+                do throws(SystemError) {
+                    let bytes = try file.readBytes(at: offset, count: BootRecord.Sector.byteCount)
+                    if Self.sector(in: bytes, at: index) == nil {
+                        findings.append(.copyDamaged(copy: index + 1, path))
+                    }
+                } catch { findings.append(.copyUnreadable(copy: index + 1, path, error)) }
+            }
+            return findings
+        } catch { return [BootFinding(error)] }
+    }
+
     /// The bytes of a fresh area: both copies hold `record`, the second one is the newer.
     public static func area(for record: BootRecord) throws(BootError) -> [UInt8] {
         var area = [UInt8](repeating: 0, count: areaSize)

@@ -14,6 +14,7 @@ struct CommandLineArguments: Equatable {
         case trustUpdate(location: String)
         case overrideRequest, overrideForget
         case channelUpdate
+        case doctor(repair: Bool)
         case floorShow
         case floorInit(ownerPassword: String?)
         case help, version
@@ -49,6 +50,7 @@ struct CommandLineArguments: Equatable {
         var owner: String?
         var once = false
         var agent = false
+        var repair = false
         var asked: Command?
         var index = 0
         command = .help
@@ -71,6 +73,7 @@ struct CommandLineArguments: Equatable {
                 wish.manifest = digest
             case "--json": json = true
             case "--once": once = true
+            case "--repair": repair = true
             case "--agent":
                 let kind = try value("--agent")
                 guard kind == "stdio" else { throw .usage("--agent \(kind) is not known; it is stdio") }
@@ -87,6 +90,11 @@ struct CommandLineArguments: Equatable {
         }
         if let asked {
             command = asked
+            return
+        }
+        if repair, plain.first != "doctor" { throw .usage("--repair belongs to doctor") }
+        if plain == ["doctor"] {
+            command = .doctor(repair: repair)
             return
         }
         command = try Self.command(plain, wish: wish, owner: owner, once: once, agent: agent)
@@ -160,6 +168,8 @@ struct CommandLineArguments: Equatable {
           confirm            confirm the release on trial without its health check
           rollback           give up the release on trial, or go back to the former release
           cancel             stop the attempt in work before it is armed
+          doctor             what is wrong with the boot set-up; exit status 8 when an update or a fallback would fail
+                             --repair        write the boot record again, so that both copies are whole
           trust show         the trust root in force: keys, thresholds, revoked keys, denied releases, floor
           trust update PLACE take the trust roots that follow: PLACE is a directory or its URL with root.N.json
                              files, one of these files, or a single .json. Every install looks beside the bundle too
@@ -189,8 +199,12 @@ struct CommandLineArguments: Equatable {
                      the data directory too, or in a TPM's counter too: tcti (device:/dev/tpmrm0), index (0x0184b347)
           [channel]  name, url (or beside each bundle: NAME.channel.json), policy = report | newest (refuse what a
                      fresh statement does not name as the newest; default report)
-          [boot]     backend = simulated | uboot; record (simulated); environment1, environment2 = PATH OFFSET SIZE
-                     (uboot); cmdline (/proc/cmdline); tries (3); reboot (/sbin/reboot; or none)
+          [boot]     backend = simulated: record (file or partition)
+                     backend = uboot | uboot-script | grub: environment1, environment2 = PATH OFFSET SIZE
+                     backend = systemd-boot: entries (directory), record
+                     backend = efi: entry-a, entry-b (of Boot####), record, efivars (/sys/firmware/efi/efivars)
+                     and for all: cmdline (/proc/cmdline); tries (3; efi 1); reboot (/sbin/reboot; or none);
+                     bank-a, bank-b (commands that select the firmware bank; none)
           [slot NAME a] and [slot NAME b]
                      type = block: path, and offset and size for a part of a file or device
                      type = flash: path, offset, size, erase

@@ -58,6 +58,7 @@ public enum CommandRunner {
         case .trustUpdate(let location):
             try updateTrust(from: location, configuration, arguments)
             return 0
+        case .doctor(let repair): return try examine(configuration, repair: repair, arguments)
         case .floorInit(let password):
             try FloorCommand.initialize(configuration.floor, ownerPassword: password)
             return 0
@@ -83,7 +84,7 @@ public enum CommandRunner {
         case .floorShow: FloorCommand.show(try Engine(device.surroundings).status, json: arguments.json)
         case .status: try show(try Engine(device.surroundings).status, device, arguments)
         case .run(let once, let agent): return try Daemon(device, once: once, agent: agent).run()
-        case .help, .version, .trustShow, .trustUpdate, .floorInit: break
+        case .help, .version, .trustShow, .trustUpdate, .doctor, .floorInit: break
         }
         return 0
     }
@@ -93,6 +94,21 @@ public enum CommandRunner {
             configuration,
             DeviceNetwork(
                 configuration, state: DirectoryState(configuration.data), time: SystemTime(), random: SystemRandom()))
+    }
+
+    /// Under the lock when it writes: an engine at work must not find another record than it left.
+    private static func examine(
+        _ configuration: DeviceConfiguration, repair: Bool, _ arguments: CommandLineArguments
+    ) throws(Failure) -> Int32 {
+        let lock = repair ? try Device.lock(DirectoryState(configuration.data)) : nil
+        defer { withExtendedLifetime(lock) {} }
+        let doctor = Doctor(configuration, repair: repair)
+        if arguments.json {
+            StandardStream.output.line(doctor.json.compactText)
+        } else {
+            for line in doctor.lines { StandardStream.output.line(line) }
+        }
+        return doctor.hasErrors ? ErrorCategory.boot.rawValue : 0
     }
 
     private static func updateTrust(

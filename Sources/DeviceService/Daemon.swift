@@ -148,6 +148,7 @@ final class Daemon: @unchecked Sendable {
     private func work(_ engine: Engine) {
         monitor.locked { working = true }
         note { () throws(Failure) in try engine.recover() }
+        note { () throws(Failure) in try device.settleBanks() }
         // A run that just failed is not followed by another one at once: every device of a fleet would do that.
         var isDue = true
         while true {

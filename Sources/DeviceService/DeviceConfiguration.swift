@@ -11,6 +11,14 @@ struct DeviceConfiguration: Sendable {
     enum Boot: Equatable, Sendable {
         case simulated(record: String)
         case uboot(UBootEnvironmentHome.Location, UBootEnvironmentHome.Location)
+        case blocks(ScriptBlocksHome.Form, UBootEnvironmentHome.Location, UBootEnvironmentHome.Location)
+        case systemdBoot(entries: String, record: String)
+        case efi(variables: String, a: UInt16, b: UInt16, record: String)
+    }
+    /// Words of the two commands that select a firmware bank.
+    struct Banks: Equatable, Sendable {
+        let a: [String]
+        let b: [String]
     }
     var identity: DeviceIdentity
     /// Directory for the journal and kept heads.
@@ -18,6 +26,8 @@ struct DeviceConfiguration: Sendable {
     /// `root.json`.
     var trust: String
     var boot: Boot
+    /// Nil on machines with one bank, or whose banks nobody has to select.
+    var banks: Banks?
     /// File with the kernel command line.
     var commandLine: String
     var tries: UInt8
@@ -50,9 +60,11 @@ struct DeviceConfiguration: Sendable {
         data = reader.optional("device", "data") ?? "/var/lib/kedge"
         trust = reader.optional("trust", "root") ?? "/etc/kedge/root.json"
         boot = try Self.boot(&reader)
+        banks = try Self.banks(&reader)
         commandLine = reader.optional("boot", "cmdline") ?? "/proc/cmdline"
-        // More than nine no boot script can count.
-        tries = UInt8(try reader.number("boot", "tries", 1...9, default: 3))
+        // More than nine no boot script can count, and BootNext starts an option once.
+        let most: UInt64 = if case .efi = boot { 1 } else { 9 }
+        tries = UInt8(try reader.number("boot", "tries", 1...most, default: min(most, 3)))
         let command = reader.optional("boot", "reboot") ?? "/sbin/reboot"
         reboot = command == "none" ? nil : Self.words(command)
         if let reboot, reboot.isEmpty { throw reader.problem("[boot] reboot is empty; write none for no reboot") }
@@ -76,14 +88,53 @@ struct DeviceConfiguration: Sendable {
         switch backend {
         case "simulated": return .simulated(record: try reader.required("boot", "record"))
         case "uboot":
-            let first = try reader.required("boot", "environment1")
-            let second = try reader.required("boot", "environment2")
-            guard let one = UBootEnvironmentHome.Location(text: first),
-                let two = UBootEnvironmentHome.Location(text: second)
-            else { throw reader.problem("[boot] environment1 and environment2 must be PATH OFFSET SIZE") }
-            return .uboot(one, two)
-        default: throw reader.problem("[boot] backend = \(backend) must be simulated or uboot")
+            let (first, second) = try environments(&reader)
+            return .uboot(first, second)
+        case "uboot-script", "grub":
+            let (first, second) = try environments(&reader)
+            return .blocks(backend == "grub" ? .grub : .uboot, first, second)
+        case "systemd-boot":
+            return .systemdBoot(
+                entries: try reader.required("boot", "entries"), record: try reader.required("boot", "record"))
+        case "efi":
+            return .efi(
+                variables: reader.optional("boot", "efivars") ?? "/sys/firmware/efi/efivars",
+                a: try bootOption(&reader, "entry-a"), b: try bootOption(&reader, "entry-b"),
+                record: try reader.required("boot", "record"))
+        default:
+            throw reader.problem(
+                "[boot] backend = \(backend) must be simulated, uboot, uboot-script, grub, systemd-boot or efi")
         }
+    }
+
+    /// The two copies of a boot loader's environment.
+    private static func environments(
+        _ reader: inout ConfigurationReader
+    ) throws(ServiceError) -> (UBootEnvironmentHome.Location, UBootEnvironmentHome.Location) {
+        let first = try reader.required("boot", "environment1")
+        let second = try reader.required("boot", "environment2")
+        guard let one = UBootEnvironmentHome.Location(text: first),
+            let two = UBootEnvironmentHome.Location(text: second)
+        else { throw reader.problem("[boot] environment1 and environment2 must be PATH OFFSET SIZE") }
+        return (one, two)
+    }
+
+    /// The four hexadecimal digits behind `Boot` in the name of a firmware's boot option.
+    private static func bootOption(_ reader: inout ConfigurationReader, _ key: String) throws(ServiceError) -> UInt16 {
+        let text = try reader.required("boot", key)
+        guard text.utf8.count == 4, let number = UInt16(text, radix: 16) else {
+            throw reader.problem("[boot] \(key) = \(text) must be the four hexadecimal digits of Boot####")
+        }
+        return number
+    }
+
+    /// Both commands or neither.
+    private static func banks(_ reader: inout ConfigurationReader) throws(ServiceError) -> Banks? {
+        let a = words(reader.optional("boot", "bank-a") ?? "")
+        let b = words(reader.optional("boot", "bank-b") ?? "")
+        if a.isEmpty && b.isEmpty { return nil }
+        if a.isEmpty || b.isEmpty { throw reader.problem("[boot] needs both bank-a and bank-b, or neither") }
+        return Banks(a: a, b: b)
     }
 
     /// Sections `slot NAME a` and `slot NAME b`; each name needs both.

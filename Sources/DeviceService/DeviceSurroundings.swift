@@ -93,6 +93,8 @@ struct Device {
     let configuration: DeviceConfiguration
     let state: DirectoryState
     let surroundings: EngineSurroundings
+    /// What selects the firmware's bank; nil on machines without that.
+    private let banks: BankSwitchHome?
 
     /// From the configuration; opens the boot record's home lazily, reads the trust root and the running slot.
     /// `use` says what the sources are for.
@@ -103,9 +105,11 @@ struct Device {
         let random = SystemRandom()
         let network = try DeviceNetwork(configuration, state: state, time: time, random: random)
         let trust = try DeviceTrust(configuration, network)
+        let running = try Self.running(commandLine: configuration.commandLine)
+        let home = try Self.home(configuration, running: running.slot)
+        banks = configuration.banks.map { BankSwitchHome(home, a: $0.a, b: $0.b) }
         surroundings = EngineSurroundings(
-            identity: configuration.identity, trust: try trust.load().trust, boot: try Self.home(configuration),
-            running: try Self.running(commandLine: configuration.commandLine),
+            identity: configuration.identity, trust: try trust.load().trust, boot: banks ?? home, running: running,
             slots: ConfiguredSlots(configuration.slots),
             sources: ConfiguredSources(network, for: use), state: state,
             power: CommandPower(configuration.reboot),
@@ -116,12 +120,27 @@ struct Device {
             channel: configuration.channel?.following(data: configuration.data, network))
     }
 
-    private static func home(_ configuration: DeviceConfiguration) throws(Failure) -> any BootHome {
-        switch configuration.boot {
-        case .simulated(let path): return SimulatedBootHome(path: path)
-        case .uboot(let first, let second):
-            do throws(BootError) { return try UBootEnvironmentHome(first, second) } catch { throw Failure(error) }
-        }
+    /// The boot record's home. `running` is needed only where fallbacks are read off by it.
+    static func home(_ configuration: DeviceConfiguration, running: SlotSet?) throws(Failure) -> any BootHome {
+        do throws(BootError) {
+            switch configuration.boot {
+            case .simulated(let path): return SimulatedBootHome(path: path)
+            case .uboot(let first, let second): return try UBootEnvironmentHome(first, second)
+            case .blocks(let form, let first, let second): return try ScriptBlocksHome(form, first, second)
+            case .systemdBoot(let entries, let record):
+                return SystemdBootHome(entries: entries, record: record, running: running)
+            case .efi(let variables, let a, let b, let record):
+                return try EFIBootHome(
+                    variables: EFIVariables(path: variables), a: a, b: b, record: record, running: running)
+            }
+        } catch { throw Failure(error) }
+    }
+
+    /// Selects the record's firmware bank, where there are two. For a start: what a power cut or a boot loader left
+    /// is put right.
+    func settleBanks() throws(Failure) {
+        guard let banks else { return }
+        do throws(BootError) { try banks.settle() } catch { throw Failure(error) }
     }
 
     /// The running slot; the kernel's own boot id stands in where the boot loader gives none.
@@ -145,7 +164,9 @@ struct Device {
     }
 
     /// Takes the lock, or says who cannot.
-    func lock() throws(Failure) -> DeviceLock {
+    func lock() throws(Failure) -> DeviceLock { try Self.lock(state) }
+
+    static func lock(_ state: DirectoryState) throws(Failure) -> DeviceLock {
         do throws(SystemError) {
             try state.prepare()
             if let lock = try state.lock() { return lock }
