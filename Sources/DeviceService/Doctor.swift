@@ -1,5 +1,6 @@
 internal import BootControl
 internal import Platform
+internal import Slots
 internal import StrictJSON
 
 /// `kedged doctor`: what is wrong with this device's boot set-up, before an update finds it out.

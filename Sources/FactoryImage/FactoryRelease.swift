@@ -36,11 +36,22 @@ struct FactoryRelease {
 
     /// Writes all images into slot set A, and gives the boot record of a device that runs the release.
     func install(on gateway: Gateway) throws(GatewayError) -> BootRecord {
+        try checkProduct(of: verified.manifest, gateway.description.identity)
+        return try install(data: gateway.data) { component throws(GatewayError) in
+            try Self.place(for: component, on: gateway)
+        }
+    }
+
+    /// The same with slots at any places, and `data` as the future data directory of `kedged`. A component without a
+    /// place is left out.
+    func install(
+        data: String, place: (Component) throws(GatewayError) -> SlotConfiguration.Place?
+    ) throws(GatewayError) -> BootRecord {
         let manifest = verified.manifest
-        try checkProduct(of: manifest, gateway.description.identity)
         do {
             try BundleExtractor.images(of: bundle, trust: trust) { component, windows in
-                let slot = try Self.slot(for: component, on: gateway)
+                guard let place = try place(component) else { return }
+                let slot = try SlotConfiguration(target: component.target, generation: "a", place: place).makeSlot()
                 try slot.check(component)
                 try slot.open(component)
                 defer { slot.close() }
@@ -49,7 +60,7 @@ struct FactoryRelease {
                 try slot.seal(component)
                 try slot.publish(component, release: manifest.releaseID)
             }
-            try keepHead(in: gateway.data)
+            try keepHead(in: data)
         } catch { throw Self.described(error) }
         return BootRecord(
             slotA: SlotRecord(
@@ -83,19 +94,19 @@ struct FactoryRelease {
         }
     }
 
-    private static func slot(for component: Component, on gateway: Gateway) throws -> any Slot {
+    private static func place(
+        for component: Component, on gateway: Gateway
+    ) throws(GatewayError) -> SlotConfiguration.Place {
         guard let place = gateway.slot(component.target.text, .a) else {
-            throw GatewayError.noSlot(component: component.id.text, target: component.target.text)
+            throw .noSlot(component: component.id.text, target: component.target.text)
         }
-        let configuration: SlotConfiguration.Place =
-            switch place.medium {
-            case .device(let path): .block(path: path, offset: 0, size: nil)
-            case .region(let path, let offset, let size): .block(path: path, offset: offset, size: size)
-            case .bank(let path, let offset, let size, let erase):
-                .flash(path: path, offset: offset, size: size, eraseSize: erase)
-            case .store(let path): .store(path: path)
-            }
-        return try SlotConfiguration(target: component.target, generation: "a", place: configuration).makeSlot()
+        return switch place.medium {
+        case .device(let path): .block(path: path, offset: 0, size: nil)
+        case .region(let path, let offset, let size): .block(path: path, offset: offset, size: size)
+        case .bank(let path, let offset, let size, let erase):
+            .flash(path: path, offset: offset, size: size, eraseSize: erase)
+        case .store(let path): .store(path: path)
+        }
     }
 
     /// An error of any module as one of this one.

@@ -9,6 +9,8 @@ public enum GatewayError: StableError, Equatable, Sendable {
     case path(String)
     /// No gateway directory made by `kedge gateway create`, or one that was tampered with.
     case notAGateway(path: String, why: String)
+    /// A disk layout that cannot be.
+    case layout(path: String, why: String)
     /// A size that the layout cannot have.
     case size(what: String, why: String)
     /// An identity value that device.ini cannot hold.
@@ -35,6 +37,7 @@ public enum GatewayError: StableError, Equatable, Sendable {
         case .notEmpty: "gateway.not-empty"
         case .path: "gateway.path"
         case .notAGateway: "gateway.not-a-gateway"
+        case .layout: "image.layout"
         case .size: "gateway.size"
         case .identity: "gateway.identity"
         case .product: "gateway.product"
@@ -51,7 +54,7 @@ public enum GatewayError: StableError, Equatable, Sendable {
     public var category: ErrorCategory {
         switch self {
         case .notEmpty, .path, .size, .identity, .noTrust: .usage
-        case .notAGateway, .noSlot: .configuration
+        case .notAGateway, .noSlot, .layout: .configuration
         case .product: .policy
         case .tool, .loop, .foreign: .storage
         case .boot(let error): error.category
@@ -64,6 +67,7 @@ public enum GatewayError: StableError, Equatable, Sendable {
         case .notEmpty(let path): "\(path) is not an empty directory"
         case .path(let path): "the path \(path) holds a space or one of ; # = \" ' \\ or a control character"
         case .notAGateway(let path, let why): "\(path) is not a gateway directory: \(why)"
+        case .layout(let path, let why): "\(path): \(why)"
         case .size(let what, let why): "the size of \(what) \(why)"
         case .identity(let what, let why): "the \(what) \(why)"
         case .product(let release, let wants): "the release \(release) is for \(wants)"
@@ -83,6 +87,7 @@ public enum GatewayError: StableError, Equatable, Sendable {
         case .notEmpty: "Name a directory that does not exist yet, or destroy the gateway in it"
         case .path: "Name a directory without these characters"
         case .notAGateway: "Name a directory made by kedge gateway create"
+        case .layout: "Correct the layout; kedge image --help shows one"
         case .size: "Give another size"
         case .identity: "Give another value"
         case .product: "Leave vendor, class and hardware out, then the gateway becomes what the release is for"

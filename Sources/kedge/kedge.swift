@@ -32,6 +32,7 @@ internal import Platform
             VerifyCommand.self,
             ExtractCommand.self,
             GatewayCommand.self,
+            ImageCommand.self,
         ])
 
     static func main() {
