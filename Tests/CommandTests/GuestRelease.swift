@@ -1,0 +1,141 @@
+import Foundation
+import Platform
+import Testing
+
+/// A small Linux system with the built `kedged` in it, as a root file system image and a kernel image: what a release
+/// for a gateway in QEMU consists of. Debian's kernel and busybox, and no mounting.
+struct GuestRelease {
+    /// What its init does.
+    enum Behaviour: String, CaseIterable {
+        case good
+        /// init exits, so the kernel panics.
+        case dies
+        /// There is no kernel in the kernel's slot.
+        case noKernel = "no-kernel"
+        /// init does nothing, and nobody serves the watchdog.
+        case hangs
+        /// Everything comes up, and the health check says no.
+        case unhealthy
+    }
+
+    /// Unpacked by tools/guest-kernel.
+    static let kernel = Repository.root + "/.build/guest-kernel"
+    static let isThere = FileManager.default.fileExists(atPath: kernel + "/boot")
+
+    let directory: CommandDirectory
+
+    /// The Embedded build as gateways get it, where tools/test made one; else the one that this test was built with.
+    static func kedged() throws -> String {
+        let embedded = Repository.root + "/.build-embedded/release/kedged.stripped"
+        return FileManager.default.isExecutableFile(atPath: embedded) ? embedded : try BuiltCommand("kedged").path
+    }
+
+    /// Writes `NAME-rootfs.img` and `NAME-kernel.img`.
+    func make(_ name: String, _ behaviour: Behaviour, device: String) throws {
+        let tree = directory(name + ".tree")
+        for path in [
+            "bin", "sbin", "etc/kedge", "proc", "sys", "dev", "run", "tmp", "media", "var/lib/kedge", "usr/bin",
+            "usr/lib/kedge", "lib64",
+        ] { try FileSystem.makeDirectories(tree + "/" + path) }
+        try shell("cp /bin/busybox '\(tree)/bin/' && cp '\(Self.kedged())' '\(tree)/usr/bin/kedged'")
+        for applet in ["sh", "mount", "umount", "cat", "echo", "sleep", "mkdir", "sed", "sync", "grep"] {
+            try shell("ln -s busybox '\(tree)/bin/\(applet)'")
+        }
+        // Libraries at the paths that the program names them by.
+        try shell(
+            """
+            ldd '\(tree)/usr/bin/kedged' | sed -nE 's/.* => (\\/[^ ]+) .*/\\1/p; s/^\\s*(\\/[^ ]+) .*/\\1/p' | while read -r f; do
+                mkdir -p "\(tree)$(dirname "$f")" && cp -L "$f" "\(tree)$f"
+            done
+            """)
+        try FileSystem.replace(tree + "/etc/version", with: Array(name.utf8))
+        try FileSystem.replace(tree + "/etc/kedge/device.ini", with: Array(device.utf8))
+        let health = behaviour == .unhealthy ? "echo 'no answer from the field bus'; exit 1" : "exit 0"
+        try FileSystem.replace(
+            tree + "/usr/lib/kedge/health", with: Array("#!/bin/sh\n\(health)\n".utf8), mode: 0o755)
+        try FileSystem.replace(tree + "/sbin/init", with: Array(Self.initText(behaviour).utf8), mode: 0o755)
+        try shell("mke2fs -q -F -t ext4 -O ^metadata_csum,^64bit -m 0 -d '\(tree)' '\(directory(name + "-rootfs.img"))' 40M")
+        try makeKernel(name, behaviour)
+    }
+
+    private static func initText(_ behaviour: Behaviour) -> String {
+        let start = "#!/bin/sh\nexport PATH=/sbin:/bin:/usr/bin\necho \"GUEST $(cat /etc/version) is up\"\n"
+        switch behaviour {
+        case .dies: return start + "exit 1\n"
+        case .hangs: return start + "while :; do sleep 1000; done\n"
+        default: break
+        }
+        return start + """
+            busybox watchdog -t 2 /dev/watchdog
+            mount -t proc p /proc
+            mount -t sysfs s /sys
+            mount -t tmpfs t /run
+            mount -t tmpfs t /tmp
+            mount -t ext4 /dev/disk/by-partlabel/data /var/lib/kedge
+            mount -t ext4 -o ro /dev/vdb /media
+            kedged run --once
+            sync
+            sh /media/next
+            busybox sleep 5
+            busybox reboot -f
+
+            """
+    }
+
+    /// An ext4 file system with vmlinuz and initrd.img. The initrd starts the watchdog before it hands over.
+    private func makeKernel(_ name: String, _ behaviour: Behaviour) throws {
+        let tree = directory(name + ".kernel")
+        let ram = directory(name + ".initrd")
+        for path in [tree, ram + "/bin", ram + "/m", ram + "/proc", ram + "/sys", ram + "/dev", ram + "/new"] {
+            try FileSystem.makeDirectories(path)
+        }
+        let modules = [
+            "drivers/virtio/virtio_ring", "drivers/virtio/virtio", "drivers/virtio/virtio_pci_legacy_dev",
+            "drivers/virtio/virtio_pci_modern_dev", "drivers/virtio/virtio_pci", "drivers/block/virtio_blk",
+            "drivers/watchdog/watchdog", "drivers/watchdog/softdog",
+        ]
+        var load = ""
+        for module in modules {
+            try shell("cp '\(Self.kernel)'/lib/modules/*/kernel/\(module).ko '\(ram)/m/'")
+            let file = module.split(separator: "/").last ?? ""
+            load += "/bin/busybox insmod /m/\(file).ko\(file == "softdog" ? " soft_margin=25 nowayout=1" : "")\n"
+        }
+        try shell("cp /bin/busybox '\(ram)/bin/'")
+        let text = """
+            #!/bin/busybox sh
+            B=/bin/busybox
+            $B mount -t proc p /proc; $B mount -t sysfs s /sys; $B mount -t devtmpfs d /dev
+            \(load)
+            echo 1 > /dev/watchdog
+            for word in $($B cat /proc/cmdline); do case $word in root=PARTLABEL=*) label=${word##*=} ;; esac; done
+            $B mkdir -p /dev/disk/by-partlabel
+            for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+                [ -e /sys/class/block/vda1 ] && break
+                $B usleep 100000
+            done
+            for part in /sys/class/block/vda*; do
+                name=$($B sed -n s/PARTNAME=//p $part/uevent)
+                [ -z "$name" ] || $B ln -sf ../../${part##*/} /dev/disk/by-partlabel/$name
+            done
+            $B mount -t ext4 -o ro /dev/disk/by-partlabel/$label /new || $B reboot -f
+            $B mount --move /dev /new/dev
+            exec $B switch_root /new /sbin/init
+
+            """
+        try FileSystem.replace(ram + "/init", with: Array(text.utf8), mode: 0o755)
+        if behaviour != .noKernel { try shell("cp '\(Self.kernel)'/boot/vmlinuz-* '\(tree)/vmlinuz'") }
+        try shell("cd '\(ram)' && find . | LC_ALL=C sort | cpio -o -H newc --quiet | gzip -1 > '\(tree)/initrd.img'")
+        try shell("mke2fs -q -F -t ext4 -O ^metadata_csum,^64bit -m 0 -d '\(tree)' '\(directory(name + "-kernel.img"))' 24M")
+    }
+
+    func shell(_ line: String) throws {
+        let outcome = try ChildProcess.run(["sh", "-ec", "PATH=$PATH:/usr/sbin:/sbin; " + line], milliseconds: 120_000)
+        try #require(outcome.succeeded, "\(line): \(outcome.output)")
+    }
+}
+
+/// The repository's own files.
+enum Repository {
+    static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().path
+}
