@@ -127,8 +127,8 @@ public final class SystemdBootHome: BootHome {
                 findings.append(
                     BootFinding(
                         .error, code: "doctor.no-entry",
-                        context: "\(entries.path) has no kedge-\(set.letter).conf, so slot set \(set.letter) cannot start",
-                        remedy: "Copy bootloader/systemd-boot/kedge-\(set.letter).conf there (as .off for a spare set)"))
+                        context: "\(entries.path) has no entry of slot set \(set.letter), which so cannot start",
+                        remedy: "Copy the entry from bootloader/systemd-boot there"))
             }
         } catch { findings.append(BootFinding(BootError.system(home: displayName, error))) }
         return findings

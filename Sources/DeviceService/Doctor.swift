@@ -116,7 +116,8 @@ struct Doctor {
             if kind == nil {
                 add(
                     BootFinding(
-                        .error, code: "slot.unusable", context: "slot \(slot.name) cannot be used: \(path) is not there",
+                        .error, code: "slot.unusable",
+                        context: "slot \(slot.name) cannot be used: \(path) is not there",
                         remedy: "Correct the path in device.ini"))
             }
         }

@@ -119,7 +119,8 @@ public struct DiskImage: Sendable {
     private static func makeBlockFile(
         at place: UBootEnvironmentHome.Location, in disk: String, scratch: String
     ) throws(GatewayError) {
-        let block = Array(("# GRUB Environment Block\n" + String(repeating: "#", count: place.size)).utf8.prefix(place.size))
+        let text = "# GRUB Environment Block\n" + String(repeating: "#", count: place.size)
+        let block = Array(text.utf8.prefix(place.size))
         let start = place.offset - 2560
         try asGateway { () throws(SystemError) in try FileSystem.replace(scratch, with: block) }
         try Tool.run([
@@ -151,7 +152,8 @@ public struct DiskImage: Sendable {
     public var lines: [String] {
         var lines = ["\(path): \(releaseID) in slot set a, \(layout.diskSize >> 20) MiB"]
         for (index, partition) in layout.partitions.enumerated() {
-            lines.append("  \(index + 1)  \(partition.name)  \(partition.size >> 20) MiB at \(partition.offset >> 20) MiB")
+            let place = "\(partition.size >> 20) MiB at \(partition.offset >> 20) MiB"
+            lines.append("  \(index + 1)  \(partition.name)  \(place)")
         }
         if layout.record != .simulated {
             for number in 1...2 {

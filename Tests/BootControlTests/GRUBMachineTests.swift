@@ -45,10 +45,12 @@ struct GRUBMachineTests {
 enum GRUBImage {
     static func make(_ directory: TemporaryDirectory) throws {
         try Bytes.write(
-            Array("search --file --set=root /grub/grub.cfg\nset prefix=($root)/grub\n".utf8), to: directory("early.cfg"))
+            Array("search --file --set=root /grub/grub.cfg\nset prefix=($root)/grub\n".utf8), to: directory("early.cfg")
+        )
         try Tool.run(
             "grub-mkimage", "-O", "x86_64-efi", "-o", directory("BOOTX64.EFI"), "-c", directory("early.cfg"), "-p",
-            "/grub", "part_gpt", "fat", "ext2", "normal", "test", "regexp", "linux", "loadenv", "reboot", "sleep", "echo",
+            "/grub", "part_gpt", "fat", "ext2", "normal", "test", "regexp", "linux", "loadenv", "reboot", "sleep",
+            "echo",
             "configfile", "search", "search_fs_file", "serial", "terminal", "halt")
     }
 }

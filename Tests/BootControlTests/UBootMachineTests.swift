@@ -28,8 +28,8 @@ struct UBootMachineTests {
             """
         for index in table.cases.indices {
             let sectors = (0..<2).map { String((FATDisk.raw + BlockTable.offset(index, $0)) / 512, radix: 16) }
-            harness += "echo CASE \(index)\nsetenv kedge_block_1 0x\(sectors[0])\nsetenv kedge_block_2 0x\(sectors[1])\n"
-            harness += "source ${at}\n"
+            harness += "echo CASE \(index)\nsetenv kedge_block_1 0x\(sectors[0])\n"
+            harness += "setenv kedge_block_2 0x\(sectors[1])\nsource ${at}\n"
         }
         try Bytes.write(Array((harness + "reset\n").utf8), to: directory("boot.cmd"))
         try script(directory("boot.cmd"), board, directory("boot.scr"))

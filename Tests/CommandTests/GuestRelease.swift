@@ -54,7 +54,7 @@ struct GuestRelease {
         try FileSystem.replace(
             tree + "/usr/lib/kedge/health", with: Array("#!/bin/sh\n\(health)\n".utf8), mode: 0o755)
         try FileSystem.replace(tree + "/sbin/init", with: Array(Self.initText(behaviour).utf8), mode: 0o755)
-        try shell("mke2fs -q -F -t ext4 -O ^metadata_csum,^64bit -m 0 -d '\(tree)' '\(directory(name + "-rootfs.img"))' 40M")
+        try fileSystem(of: tree, name + "-rootfs.img", "40M")
         try makeKernel(name, behaviour)
     }
 
@@ -125,7 +125,12 @@ struct GuestRelease {
         try FileSystem.replace(ram + "/init", with: Array(text.utf8), mode: 0o755)
         if behaviour != .noKernel { try shell("cp '\(Self.kernel)'/boot/vmlinuz-* '\(tree)/vmlinuz'") }
         try shell("cd '\(ram)' && find . | LC_ALL=C sort | cpio -o -H newc --quiet | gzip -1 > '\(tree)/initrd.img'")
-        try shell("mke2fs -q -F -t ext4 -O ^metadata_csum,^64bit -m 0 -d '\(tree)' '\(directory(name + "-kernel.img"))' 24M")
+        try fileSystem(of: tree, name + "-kernel.img", "24M")
+    }
+
+    /// U-Boot reads ext4 without these two features.
+    private func fileSystem(of tree: String, _ image: String, _ size: String) throws {
+        try shell("mke2fs -q -F -t ext4 -O ^metadata_csum,^64bit -m 0 -d '\(tree)' '\(directory(image))' \(size)")
     }
 
     func shell(_ line: String) throws {

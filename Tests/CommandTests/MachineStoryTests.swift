@@ -37,7 +37,8 @@ struct MachineStoryTests {
 
     @Test(
         "Four broken releases end on the old slot set with their reasons, and a good one stays",
-        .enabled(if: tools, "needs QEMU, U-Boot, mtools, cpio, busybox-static and tools/guest-kernel"), arguments: lanes)
+        .enabled(if: tools, "needs QEMU, U-Boot, mtools, cpio, busybox-static and tools/guest-kernel"), arguments: lanes
+    )
     func story(_ loader: Loader) throws {
         let machine = try GuestMachine(loader)
         let log = try machine.run(seconds: 1500)

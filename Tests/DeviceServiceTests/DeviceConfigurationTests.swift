@@ -336,13 +336,38 @@ struct DeviceConfigurationTests {
     }
 
     static let homes: [(lines: String, words: [String])] = [
-        ("backend = grub", ["backend = grub must be simulated or uboot"]),
+        ("backend = lilo", ["backend = lilo must be simulated, uboot, uboot-script, grub, systemd-boot or efi"]),
+        ("backend = grub", ["environment1"]),
+        ("backend = uboot-script\nenvironment1 = /e 0 1024", ["environment2"]),
+        ("backend = systemd-boot\nrecord = /r", ["entries"]),
+        ("backend = efi\nentry-a = 0001\nentry-b = x\nrecord = /r", ["entry-b = x", "Boot####"]),
+        ("backend = efi\nentry-a = 0001\nentry-b = 0002\nrecord = /r\ntries = 3", ["tries = 3"]),
+        ("backend = simulated\nrecord = /r\nbank-a = gpioset 1", ["both bank-a and bank-b"]),
         ("backend = uboot", ["environment1"]),
         ("backend = uboot\nenvironment1 = /e 0 16384", ["environment2"]),
         ("backend = uboot\nenvironment1 = /e 0\nenvironment2 = /e 1 1", ["PATH OFFSET SIZE"]),
         ("backend = uboot\nenvironment1 = /e 0 16K\nenvironment2 = /e 1 1", ["PATH OFFSET SIZE"]),
         ("backend = uboot\nenvironment1 = /e 0 1024\nenvironment2 = /e 1024 1024\nrecord = /r", ["unknown key record"]),
     ]
+
+    @Test("Every boot loader's home is read with its own keys")
+    func everyHome() throws {
+        func boot(_ lines: String) throws -> DeviceConfiguration {
+            try read(Self.smallest.replacing("backend = simulated\nrecord = /r", with: lines))
+        }
+        let first = UBootEnvironmentHome.Location(path: "/e", offset: 0, size: 1024)
+        let second = UBootEnvironmentHome.Location(path: "/f", offset: 2560, size: 1024)
+        let places = "environment1 = /e 0 1024\nenvironment2 = /f 2560 1024"
+        #expect(try boot("backend = grub\n" + places).boot == .blocks(.grub, first, second))
+        #expect(try boot("backend = uboot-script\n" + places).boot == .blocks(.uboot, first, second))
+        #expect(
+            try boot("backend = systemd-boot\nentries = /d\nrecord = /r").boot
+                == .systemdBoot(entries: "/d", record: "/r"))
+        let efi = try boot("backend = efi\nentry-a = 001A\nentry-b = 0002\nrecord = /r\nbank-a = x 1\nbank-b = x 2")
+        #expect(efi.boot == .efi(variables: "/sys/firmware/efi/efivars", a: 26, b: 2, record: "/r"))
+        #expect(efi.tries == 1)
+        #expect(efi.banks == DeviceConfiguration.Banks(a: ["x", "1"], b: ["x", "2"]))
+    }
 
     @Test("A boot record's home that is not described in full is refused", arguments: homes)
     func home(lines: String, words: [String]) throws {
