@@ -24,12 +24,6 @@ struct GuestRelease {
 
     let directory: CommandDirectory
 
-    /// The Embedded build as gateways get it, where tools/test made one; else the one that this test was built with.
-    static func kedged() throws -> String {
-        let embedded = Repository.root + "/.build-embedded/release/kedged.stripped"
-        return FileManager.default.isExecutableFile(atPath: embedded) ? embedded : try BuiltCommand("kedged").path
-    }
-
     /// Writes `NAME-rootfs.img` and `NAME-kernel.img`.
     func make(_ name: String, _ behaviour: Behaviour, device: String) throws {
         let tree = directory(name + ".tree")
@@ -37,7 +31,7 @@ struct GuestRelease {
             "bin", "sbin", "etc/kedge", "proc", "sys", "dev", "run", "tmp", "media", "var/lib/kedge", "usr/bin",
             "usr/lib/kedge", "lib64",
         ] { try FileSystem.makeDirectories(tree + "/" + path) }
-        try shell("cp /bin/busybox '\(tree)/bin/' && cp '\(Self.kedged())' '\(tree)/usr/bin/kedged'")
+        try shell("cp /bin/busybox '\(tree)/bin/' && cp '\(BuiltCommand("kedged").path)' '\(tree)/usr/bin/kedged'")
         for applet in ["sh", "mount", "umount", "cat", "echo", "sleep", "mkdir", "sed", "sync", "grep"] {
             try shell("ln -s busybox '\(tree)/bin/\(applet)'")
         }
@@ -54,7 +48,7 @@ struct GuestRelease {
         try FileSystem.replace(
             tree + "/usr/lib/kedge/health", with: Array("#!/bin/sh\n\(health)\n".utf8), mode: 0o755)
         try FileSystem.replace(tree + "/sbin/init", with: Array(Self.initText(behaviour).utf8), mode: 0o755)
-        try fileSystem(of: tree, name + "-rootfs.img", "40M")
+        try fileSystem(of: tree, name + "-rootfs.img", "96M")
         try makeKernel(name, behaviour)
     }
 

@@ -113,9 +113,9 @@ final class GuestMachine {
         [partition kernel-b]
         size = 24M
         [partition rootfs-a]
-        size = 40M
+        size = 96M
         [partition rootfs-b]
-        size = 40M
+        size = 96M
         [partition data]
         size = 16M
         state = yes
