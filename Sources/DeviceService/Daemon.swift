@@ -148,7 +148,7 @@ final class Daemon: @unchecked Sendable {
     private func work(_ engine: Engine) {
         monitor.locked { working = true }
         note { () throws(Failure) in try engine.recover() }
-        note { () throws(Failure) in try device.settleBanks() }
+        note(settling: true) { () throws(Failure) in try device.settleBanks() }
         // A run that just failed is not followed by another one at once: every device of a fleet would do that.
         var isDue = true
         while true {
@@ -256,10 +256,11 @@ final class Daemon: @unchecked Sendable {
     }
 
     /// Runs a step; a failure is printed and kept, and never ends the daemon.
-    private func note(_ body: () throws(Failure) -> Void) {
+    private func note(settling: Bool = false, _ body: () throws(Failure) -> Void) {
         do throws(Failure) {
             try body()
-            failure = nil
+            // What was put right beside an attempt says nothing of how the attempt went.
+            if !settling { failure = nil }
         } catch {
             if monitor.locked({ stopping }) { return }
             failure = error
