@@ -241,11 +241,12 @@ struct KedgedRefusalTests {
     func mounted() throws {
         let gateway = try FieldGateway(media: "loop")
         let slot = try gateway.place("rootfs", "b").path
-        let made = try ChildProcess.run(["mkfs.ext4", "-q", "-F", slot], milliseconds: 60_000)
+        let made = try ChildProcess.run(
+            ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", slot], milliseconds: 60_000)
         try #require(made.succeeded, "\(made.output)")
         let target = gateway.directory("mnt")
         try FileSystem.makeDirectories(target)
-        let mounted = try ChildProcess.run(["mount", slot, target], milliseconds: 60_000)
+        let mounted = try ChildProcess.run(["mount", "-o", "ro", slot, target], milliseconds: 60_000)
         try #require(mounted.succeeded, "\(mounted.output)")
         defer { _ = try? ChildProcess.run(["umount", target], milliseconds: 60_000) }
         let bundle = try gateway.build()
