@@ -3,10 +3,12 @@ internal import BundleFormat
 /// Cuts bytes where their content says so (FastCDC: Xia et al., USENIX ATC 2016), so that equal content is cut alike
 /// wherever it lies.
 struct ContentChunks {
-    /// Bytes of a chunk on average, at least and at most.
-    static let average = 4096
-    static let least = 1024
-    static let most = 16384
+    /// Bytes of a chunk on average, at least and at most. Shorter ones find more to copy and leave less to be coded,
+    /// but what they cut into pieces codes worse: with 4096 a security update of a Debian root file system takes 1.9 %
+    /// more bytes (0.911 MB for 0.894 MB).
+    static let average = 16384
+    static let least = 4096
+    static let most = 65536
 
     /// One value for each byte, from a fixed sequence (splitmix64).
     private static let gear: [UInt64] = {
