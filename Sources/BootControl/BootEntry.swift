@@ -75,8 +75,10 @@ public enum SystemdBootModel {
             best = entry
         }
         guard let best else { return nil }
-        guard case .counted(let left, let done) = best.state, left > 0 else { return (start: best, renamed: best) }
-        let next = BootEntry(best.set, .counted(left: left - 1, done: done + 1), version: best.version)
+        guard case .counted(let left, let done) = best.state else { return (start: best, renamed: best) }
+        // What was done is counted on when nothing is left, and nothing better is there to start.
+        let next = BootEntry(
+            best.set, .counted(left: left == 0 ? 0 : left - 1, done: done + 1), version: best.version)
         return (start: best, renamed: next)
     }
 
