@@ -113,7 +113,10 @@ if !deviceOnly {
             swiftSettings: strict),
         .target(
             name: "Simulation",
-            dependencies: ["BootControl", "BundleFormat", "FactoryImage", "Platform", "StrictJSON"],
+            dependencies: [
+                "BootControl", "BundleFormat", "FactoryImage", "Floors", "Payload", "Platform", "Signing", "Slots",
+                "StrictJSON", "Transfer", "Trust", "UpdateEngine",
+            ],
             swiftSettings: strict),
         .executableTarget(
             name: "kedge",
@@ -160,7 +163,7 @@ if !deviceOnly {
         testTarget("Signing", ["Trust"]),
         testTarget("Packaging", ["Signing", "Trust"]),
         testTarget("FactoryImage", ["BootControl", "Packaging", "Signing", "Slots", "Trust"]),
-        testTarget("Simulation", ["BootControl", "FactoryImage"]),
+        testTarget("Simulation", ["BootControl", "FactoryImage", "TestSupport"]),
         // Whole commands, as their users run them: the built kedge and kedged, real images, real servers.
         .testTarget(
             name: "CommandTests",

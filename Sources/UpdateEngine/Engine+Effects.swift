@@ -113,7 +113,9 @@ extension Engine {
 
     private func reboot() throws(Failure) {
         // After a rollback the reboot is part of coming back; an armed release follows its own policy.
-        let manual = machine.phase == .armed && head?.release.manifest.reboot == .manual
+        // Its head may be an earlier process's.
+        let manual =
+            machine.phase == .armed && keptHead(machine.running.other)?.release.manifest.reboot == .manual
         if manual { return }
         switch try outside.power.reboot() {
         case .started: rebooting = true

@@ -17,7 +17,7 @@ extension Engine {
             try step { () throws(SlotError) in try targets[index].open(table.component) }
         }
         let list = FetchList(head.tables, held: held, inOrderOfBundle: source.isSequential)
-        let writer = SlotWriter(slots: targets, held: held, workers: WindowWorkers.count)
+        let writer = SlotWriter(slots: targets, held: held, pace: outside.pace)
         try pump(list, from: source, head: head, into: writer)
         if source.isSequential { try head.checkEnd(source) }
         for (index, table) in head.tables.enumerated() where !whole[index] {
@@ -40,7 +40,7 @@ extension Engine {
         var threads: [WorkerThread] = []
         do throws(Failure) {
             try Self.start("kedge-transfer", &threads) { fetcher.run() }
-            for _ in 0..<WindowWorkers.count { try Self.start("kedge-window", &threads) { workers.run() } }
+            for _ in 0..<outside.pace.workers { try Self.start("kedge-window", &threads) { workers.run() } }
             while let progress = try writer.next() {
                 try checkCanceled()
                 handledBytes = base.counters.reused + progress.handled

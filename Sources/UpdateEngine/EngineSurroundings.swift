@@ -111,13 +111,16 @@ public struct EngineSurroundings: Sendable {
     public let overrides: (any KeptDocument)?
     /// The channel that the device follows, if any.
     public let channel: ChannelFollowing?
+    /// How windows are brought to their slots.
+    public let pace: WritePace
 
     public init(
         identity: DeviceIdentity, trust: TrustStore, boot: any BootHome, running: RunningSlot,
         slots: any SlotProvider, sources: any SourceOpener, state: any StateStore, power: any PowerControl,
         health: any HealthCheck, time: any TimeSource, random: any RandomSource, tries: UInt8,
         rotation: (any TrustRotation)? = nil, floor: (any FloorStore)? = nil, built: Int64 = 0,
-        overrides: (any KeptDocument)? = nil, channel: ChannelFollowing? = nil
+        overrides: (any KeptDocument)? = nil, channel: ChannelFollowing? = nil,
+        pace: WritePace = .device
     ) {
         self.identity = identity
         self.trust = trust
@@ -136,5 +139,6 @@ public struct EngineSurroundings: Sendable {
         self.built = built
         self.overrides = overrides
         self.channel = channel
+        self.pace = pace
     }
 }

@@ -18,6 +18,7 @@ final class SlotWriter: @unchecked Sendable {
     static let unflushedBytes = 5 * 1024 * 1024
 
     private let slots: [any Slot]
+    private let pace: WritePace
     private let monitor = Monitor()
     private var workers: Int
     private var failure: Failure?
@@ -57,10 +58,11 @@ final class SlotWriter: @unchecked Sendable {
     /// Bytes of the slot that one worker compares at a time.
     static let comparedBytes = 128 * 1024
 
-    /// For that many workers, which all must `end`.
-    init(slots: [any Slot], held: [WindowBitmap], workers: Int) {
+    /// For the workers of `pace`, which all must `end`.
+    init(slots: [any Slot], held: [WindowBitmap], pace: WritePace) {
         self.slots = slots
-        self.workers = workers
+        self.pace = pace
+        workers = pace.workers
         flushed = held
         unsettled = slots.map { _ in true }
     }
@@ -92,7 +94,7 @@ final class SlotWriter: @unchecked Sendable {
     /// Waits until so many more bytes may be written before the next flush.
     private func reserve(_ length: Int) throws(Failure) {
         try monitor.locked { () throws(Failure) in
-            while unflushed > 0, unflushed + length > Self.unflushedBytes, !stopped, failure == nil { monitor.wait() }
+            while unflushed >= pace.holdBytes, !stopped, failure == nil { monitor.wait() }
             if stopped || failure != nil { throw Failure(EngineError.canceled) }
             unflushed += length
         }
@@ -137,7 +139,7 @@ final class SlotWriter: @unchecked Sendable {
     var current: Progress { monitor.locked { progress } }
 
     /// Whether it is time to flush.
-    var epochIsFull: Bool { monitor.locked { pendingBytes >= Self.flushBytes } }
+    var epochIsFull: Bool { monitor.locked { pendingBytes >= pace.flushBytes } }
 
     /// Ends all waiting, now and later: the workers come to their end.
     func stop() {

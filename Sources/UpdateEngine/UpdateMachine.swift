@@ -225,10 +225,10 @@ public struct UpdateMachine: Equatable, Sendable {
         case .armed:
             // Another boot came up on the former set although the new one has tries left: the boot loader did not
             // follow the record. Going on would claim a trial that never was.
-            if let armed = attempt?.armedBoot, !armed.isEmpty, !currentBoot.isEmpty, armed != currentBoot {
-                return [.store(record.fallingBack(.bootFailed))]
-            }
-            return []
+            guard let armed = attempt?.armedBoot, !armed.isEmpty, !currentBoot.isEmpty else { return [] }
+            if armed != currentBoot { return [.store(record.fallingBack(.bootFailed))] }
+            // The process ended between arming and the reboot; nobody else would ask for it.
+            return [.reboot]
         default: return []
         }
     }

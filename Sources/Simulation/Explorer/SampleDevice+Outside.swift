@@ -1,0 +1,343 @@
+internal import BootControl
+internal import BundleFormat
+internal import Floors
+internal import Payload
+internal import Platform
+internal import Slots
+internal import StrictJSON
+internal import Transfer
+internal import UpdateEngine
+
+/// The boot record in two sectors, written as `SimulatedBootHome` does: over the older copy, flushed, read back.
+final class SampleRecordHome: BootHome, @unchecked Sendable {
+    private let device: SampleDevice
+    let displayName = "the sample's boot record"
+    /// Leaves the flush to somebody else (a seeded bug).
+    var lazy = false
+    private let byEngine: Bool
+
+    init(_ device: SampleDevice, byEngine: Bool = false) {
+        self.device = device
+        self.byEngine = byEngine
+    }
+
+    private var places: [Int] { device.bug == .singleCopy ? [0] : [0, 1] }
+
+    private func newest() throws(BootError) -> BootRecord.Sector {
+        var found: BootRecord.Sector?
+        for place in places {
+            guard let sector = try? BootRecord.Sector(decoding: device.content(device.layout.record(place))),
+                Int(sector.copy) == place
+            else { continue }
+            guard let other = found else {
+                found = sector
+                continue
+            }
+            let isNewer = sector.record.revision > other.record.revision
+            if isNewer != (device.bug == .olderCopyRead) { found = sector }
+        }
+        guard let found else { throw .noRecord(home: displayName) }
+        return found
+    }
+
+    func load() throws(BootError) -> BootRecord {
+        var record = try newest().record
+        let second = device.content(device.layout.extra)
+        if device.bug == .twoTruths, let set = second.first.flatMap({ SlotSet(rawValue: $0) }) { record.active = set }
+        return record
+    }
+
+    func store(_ record: BootRecord) throws(BootError) -> BootRecord {
+        let former = try newest()
+        var next = record
+        next.revision = former.record.revision + 1
+        let stored = byEngine ? try seeded(next, former.record) : next
+        let place = device.bug == .singleCopy ? 0 : Int(device.bug == .newestCopyOverwritten ? former.copy : 1 - former.copy)
+        let sector = BootRecord.Sector(record: stored, copy: UInt8(place), parent: nil)
+        let bytes: [UInt8]
+        do { bytes = try sector.encoded() } catch { throw .invalid(home: displayName, why: error.context) }
+        let cell = device.layout.record(place)
+        do throws(SystemError) {
+            if device.bug == .twoTruths {
+                try device.write(device.layout.extra, [record.active.rawValue], through: true, displayName)
+            }
+            try device.write(cell, bytes, displayName)
+            if !lazy && device.bug != .recordNotFlushed { try device.flush(device.layout.medium(cell), displayName) }
+            if byEngine { try device.stored(stored) }
+        } catch { throw .system(home: displayName, error) }
+        if device.content(cell) != bytes && !device.hung { throw .readBackMismatch(home: displayName) }
+        return next
+    }
+
+    /// What a bug makes of a record that the engine stores.
+    private func seeded(_ record: BootRecord, _ former: BootRecord) throws(BootError) -> BootRecord {
+        var next = record
+        let arms = record.phase == .trial && former.phase == .writing
+        if record.phase == .confirmed, former.phase == .trial, device.running != record.active {
+            device.violate("S8: slot set \(record.active.letter) is confirmed from slot set \(device.running.letter)")
+        }
+        // Its starts are counted anew; until the record is there nothing looks at the count.
+        if arms { device.note { $0.trialBoots = 0 } }
+        switch device.bug {
+        case .armedFirst where record.phase == .writing: next = record.arming(tries: device.scenario.tries)
+        case .goodAtOnce where arms:
+            next.phase = .confirmed
+            next[next.active].state = .good
+        case .recordFloorAtArm where arms: next.floor = max(next.floor, next[next.active].securityVersion)
+        case .counterRaisedAtArm where arms: try raise(next[next.active].securityVersion)
+        case .counterRaisedFirst where record.phase == .writing: try raise(next[next.active.other].securityVersion)
+        case .triesRefilled where record.phase == .trial && !arms: next.triesLeft = device.scenario.tries
+        case .failedStaysGood where record.phase == .fellBack: next[next.active.other].state = .good
+        case .reportStored where arms:
+            do throws(SystemError) {
+                try device.write(device.layout.extra, Array(record.attempt.utf8), through: true, displayName)
+            } catch { throw .system(home: displayName, error) }
+        default: break
+        }
+        return next
+    }
+
+    private func raise(_ version: UInt32) throws(BootError) {
+        do throws(FloorError) { _ = try SampleFloor(device).raise(to: version) } catch {
+            throw .invalid(home: displayName, why: error.context)
+        }
+    }
+}
+
+/// Slots of one window a cell.
+final class SampleSlots: SlotProvider, @unchecked Sendable {
+    private let device: SampleDevice
+    init(_ device: SampleDevice) { self.device = device }
+
+    func slot(_ target: Identifier, _ set: SlotSet) throws(SlotError) -> any Slot {
+        guard let component = SampleLayout.components.firstIndex(of: target),
+            component < device.layout.counts.count
+        else { throw .missing(slot: target.text) }
+        return SampleSlot(device, set, component)
+    }
+}
+
+final class SampleSlot: Slot, @unchecked Sendable {
+    let displayName: String
+    private(set) var bytesWritten: UInt64 = 0
+    private let device: SampleDevice
+    private var set: SlotSet
+    private let component: Int
+    private var image: Component?
+
+    init(_ device: SampleDevice, _ set: SlotSet, _ component: Int) {
+        self.device = device
+        self.set = set
+        self.component = component
+        displayName = "\(SampleLayout.components[component]) \(set.letter)"
+    }
+
+    private var medium: Int { device.layout.medium(device.layout.window(set, component, 0)) }
+
+    func check(_ component: Component) throws(SlotError) {
+        let capacity = UInt64(device.layout.counts[self.component] * SampleRelease.windowSize)
+        if component.size > capacity {
+            throw .tooSmall(slot: displayName, capacity: capacity, needed: component.size)
+        }
+    }
+    func open(_ component: Component) throws(SlotError) {
+        image = component
+        if device.bug == .runningSlotWritten { set = device.running }
+    }
+    func openForReading(_ component: Component) throws(SlotError) { image = component }
+    func holds(_ component: Component) throws(SlotError) -> Bool { false }
+    func willRead(at offset: UInt64, count: Int) {}
+    func publish(_ component: Component, release: String) throws(SlotError) {}
+    func close() { image = nil }
+
+    func read(at offset: UInt64, count: Int, into buffer: AlignedBuffer) throws(SlotError) -> Int {
+        let index = Int(offset) / SampleRelease.windowSize
+        guard index < device.layout.counts[component] else { return 0 }
+        var bytes = device.content(device.layout.window(set, component, index))
+        if let claimed = device.claimedWindow(set, component, index) { bytes = claimed }
+        let got = min(count, bytes.count)
+        let piece = bytes.rawBytes
+        buffer.copy(piece.extracting(0..<got), at: 0)
+        return got
+    }
+
+    func write(_ window: borrowing VerifiedWindow) throws(SlotError) {
+        let bytes = [UInt8](copying: window.buffer.bytes.extracting(0..<SampleRelease.windowSize))
+        if set == device.running { device.violate("S2: window \(window.index) is written to the running \(displayName)") }
+        device.checkWindow(bytes, component, window.index, set)
+        try system { () throws(SystemError) in
+            try device.write(device.layout.window(set, component, window.index), bytes, displayName)
+        }
+        bytesWritten += UInt64(bytes.count)
+    }
+
+    func flush() throws(SlotError) {
+        switch device.bug {
+        case .dataNotFlushed: return
+        case .recordBeforeData, .blindResume: device.postpone(medium)
+        default: try system { () throws(SystemError) in try device.flush(medium, displayName) }
+        }
+    }
+
+    func seal(_ component: Component) throws(SlotError) {
+        if device.bug != .tailLeft {
+            let zeros = [UInt8](repeating: 0, count: SampleRelease.windowSize)
+            let tail = device.layout.tail(set, self.component)
+            if device.content(tail) != zeros {
+                try system { () throws(SystemError) in try device.write(tail, zeros, displayName) }
+            }
+        }
+        try flush()
+    }
+
+    private func system(_ body: () throws(SystemError) -> Void) throws(SlotError) {
+        do throws(SystemError) { try body() } catch { throw .system(slot: displayName, error) }
+    }
+}
+
+/// The journal in place and flushed, heads renamed into place and flushed: as `kedged` keeps them.
+final class SampleStateStore: StateStore, @unchecked Sendable {
+    private let device: SampleDevice
+    init(_ device: SampleDevice) { self.device = device }
+    private var layout: SampleLayout { device.layout }
+
+    func readJournal(slot: Int) throws(SystemError) -> [UInt8]? {
+        let bytes = device.content(layout.journal(slot))
+        return bytes.isEmpty ? nil : bytes
+    }
+    func writeJournal(slot: Int, _ bytes: [UInt8]) throws(SystemError) {
+        try device.write(layout.journal(slot), bytes, "journal")
+        if device.bug != .journalNotFlushed { try device.flush(layout.medium(layout.journal(slot)), "journal") }
+        if device.bug == .blindResume { try device.flushPostponed() }
+        // The engine's observer hears of a result once the journal has it.
+        let results = JournalView.parse(bytes)?.value["results"]?.elements ?? []
+        device.tell(
+            results.compactMap { result in
+                guard let attempt = result["attempt"]?.text,
+                    let phase = result["phase"]?.text.flatMap({ Phase(rawValue: $0) })
+                else { return nil }
+                return (attempt, phase)
+            })
+    }
+    func readHead(_ set: SlotSet) throws(SystemError) -> [UInt8]? {
+        let bytes = device.content(layout.head(set))
+        return bytes.isEmpty ? nil : bytes
+    }
+    func writeHead(_ set: SlotSet, _ bytes: [UInt8]) throws(SystemError) {
+        try device.write(layout.head(set), bytes, through: device.bug != .headNotFlushed, "head")
+    }
+    func cancelRequested() -> Bool { !device.content(layout.cancel).isEmpty }
+    func setCancelRequest(_ present: Bool) throws(SystemError) {
+        if present != cancelRequested() { try device.write(layout.cancel, present ? [1] : [], "cancel request") }
+    }
+}
+
+/// The bundle of a stage, in pieces of a window.
+final class SampleSources: SourceOpener, @unchecked Sendable {
+    private let device: SampleDevice
+    init(_ device: SampleDevice) { self.device = device }
+
+    func open(_ location: String) throws(TransferError) -> any BundleSource {
+        guard let stage = Int(location.dropFirst("sample:".count)), device.scenario.stages.indices.contains(stage)
+        else { throw .location(reason: "there is no such stage") }
+        return SampleSource(device, device.scenario.stages[stage].bundle)
+    }
+}
+
+final class SampleSource: BundleSource, @unchecked Sendable {
+    let displayName = "the sample network"
+    private let device: SampleDevice
+    private let bytes: [UInt8]
+    private let monitor = Monitor()
+    private var received: UInt64 = 0
+    private var canceled = false
+
+    init(_ device: SampleDevice, _ bytes: [UInt8]) {
+        self.device = device
+        self.bytes = bytes
+    }
+
+    var totalLength: UInt64? { UInt64(bytes.count) }
+    var bytesReceived: UInt64 { monitor.locked { received } }
+    func cancel() { monitor.locked { canceled = true } }
+
+    func read(_ range: Range<UInt64>, deliver: (RawSpan) throws(TransferError) -> Void) throws(TransferError) {
+        if range.upperBound > UInt64(bytes.count) {
+            throw .outOfRange(source: displayName, end: range.upperBound, length: UInt64(bytes.count))
+        }
+        var offset = Int(range.lowerBound)
+        while offset < Int(range.upperBound) {
+            if monitor.locked({ canceled }) { throw .canceled }
+            if !device.piece() { throw .network(.interrupted, source: displayName, detail: "the network broke") }
+            let count = min(SampleRelease.windowSize, Int(range.upperBound) - offset)
+            monitor.locked { received += UInt64(count) }
+            let piece = Array(bytes[offset..<(offset + count)])
+            try deliver(piece.rawBytes)
+            offset += count
+        }
+    }
+
+    func readAvailable(
+        _ range: Range<UInt64>, deliver: (RawSpan) throws(TransferError) -> Void
+    ) throws(TransferError) {
+        // The head alone: the windows are then fetched one by one, and the network can break between them.
+        let head = UInt64(device.scenario.headLength(of: bytes))
+        try read(range.lowerBound..<min(range.upperBound, max(range.lowerBound, head)), deliver: deliver)
+    }
+}
+
+final class SamplePower: PowerControl, @unchecked Sendable {
+    private let device: SampleDevice
+    init(_ device: SampleDevice) { self.device = device }
+    func reboot() throws(Failure) -> RebootOutcome {
+        device.rebooting = true
+        return .started
+    }
+}
+
+final class SampleHealth: HealthCheck, @unchecked Sendable {
+    private let device: SampleDevice
+    init(_ device: SampleDevice) { self.device = device }
+    func run(slot: SlotSet, release: String, attempt: String, deadline: UInt32) throws(Failure) {
+        switch device.scenario.all.first(where: { $0.name == release })?.behaviour {
+        case .unhealthy where device.bug != .healthIgnored:
+            throw Failure(
+                code: "health.failed", category: .health, context: "the sample is not healthy", remedy: "Fix it")
+        case .hangs:
+            // The watchdog resets the machine: nothing that comes after this happens.
+            device.hang()
+            throw Failure(code: "health.failed", category: .health, context: "it hangs", remedy: "Fix it")
+        default: return
+        }
+    }
+}
+
+/// A counter that is durable when the call comes back, as a TPM's.
+final class SampleFloor: FloorStore, @unchecked Sendable {
+    private let device: SampleDevice
+    let kind = FloorKind.tpm
+    let displayName = "the sample's counter"
+    init(_ device: SampleDevice) { self.device = device }
+
+    func read() throws(FloorError) -> UInt32 { UInt32(device.content(device.layout.floor).first ?? 0) }
+    func raise(to floor: UInt32) throws(FloorError) -> UInt32 {
+        let present = try read()
+        if floor <= present { return present }
+        do throws(SystemError) {
+            try device.write(device.layout.floor, [UInt8(clamping: floor)], through: true, displayName)
+        } catch { throw .system(store: displayName, error) }
+        return try read()
+    }
+    func lower(to floor: UInt32) throws(FloorError) { throw .irreversible(store: displayName) }
+}
+
+final class SampleTime: TimeSource {
+    func monotonicNanoseconds() -> UInt64 { 0 }
+    func realSeconds() -> Int64 { 1_700_000_000 }
+    func sleep(nanoseconds: UInt64) {}
+}
+
+/// Nothing that is explored is random.
+final class SampleRandom: RandomSource {
+    func bytes(_ count: Int) throws(SystemError) -> [UInt8] { [UInt8](repeating: 7, count: count) }
+}
