@@ -81,6 +81,7 @@ public final class BlockSlot: Slot, @unchecked Sendable {
         try medium.fillTail(with: 0, from: component.size, to: min(end, medium.capacity))
         try medium.flush()
         try medium.dropCache()
+        try medium.checkTail(is: 0, from: component.size, to: min(end, medium.capacity), slot: displayName)
     }
 
     public func publish(_ component: Component, release: String) throws(SlotError) {}

@@ -125,6 +125,7 @@ public final class FlashSlot: Slot, @unchecked Sendable {
         }
         try open.medium.flush()
         try open.medium.dropCache()
+        try open.medium.checkTail(is: 0xff, from: component.size, to: open.medium.capacity, slot: displayName)
     }
 
     public func publish(_ component: Component, release: String) throws(SlotError) {}

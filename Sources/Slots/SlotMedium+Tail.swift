@@ -17,4 +17,18 @@ extension SlotMedium {
             position += UInt64(count)
         }
     }
+
+    /// Reads back from the medium that all bytes from `start` to `end` are `value`: a lost write would otherwise leave
+    /// older bytes behind the image, where the image's own read-back does not look.
+    func checkTail(is value: UInt8, from start: UInt64, to end: UInt64, slot: String) throws(SlotError) {
+        let step = 65536
+        let buffer = try makeBuffer(capacity: step)
+        var position = start
+        while position < end {
+            let count = min(step - Int(position % UInt64(step)), Int(clamping: end - position))
+            let got = try read(at: position, count: count, into: buffer)
+            if got != count || !buffer.consists(of: value, count: count) { throw .readBackMismatch(slot: slot) }
+            position += UInt64(count)
+        }
+    }
 }

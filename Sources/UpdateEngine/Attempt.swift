@@ -39,7 +39,8 @@ public struct Attempt: Equatable, Sendable {
     public var progress: [WindowBitmap]
     /// Image bytes of the release, for progress.
     public var imageBytes: UInt64
-    /// The boot id when the record was armed; another one on the former slot means the boot loader did not try.
+    /// The boot id when the record was armed, or sent back to the former slot set. Another one on the former slot set of
+    /// an armed record means that the boot loader did not try; the same one, that the reboot is still due.
     public var armedBoot: String
 
     public init(id: String, location: String, wanted: Digest?) {

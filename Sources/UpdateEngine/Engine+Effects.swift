@@ -45,14 +45,19 @@ extension Engine {
 
     /// One write of the boot record. After an error the record is read again: what is on the medium decides.
     private func store(_ record: BootRecord) throws(Failure) -> UpdateMachine.Event {
-        if record.phase == .trial, var attempt = machine.attempt, machine.phase == .verified {
-            // Noted before the record is armed: a boot with another id on the former slot then proves that the
-            // boot loader did not try.
+        let arms = record.phase == .trial && machine.phase == .verified
+        let comesBack = record.phase == .fellBack && record.active != machine.running
+        if arms || comesBack, var attempt = machine.attempt {
+            // Noted before the record is written: a boot with another id on the former slot then proves that the boot
+            // loader did not try, and the same boot that its reboot is still due.
             attempt.armedBoot = outside.running.bootID ?? ""
             machine.note(attempt)
-            try noteProgress()
+            do throws(Failure) { try noteProgress() } catch {
+                // A journal that fails keeps nobody from coming back.
+                if arms { throw error }
+            }
         }
-        if record.phase == .trial, machine.phase == .verified { try lowerFloor(for: record) }
+        if arms { try lowerFloor(for: record) }
         do throws(BootError) {
             return .stored(try outside.boot.store(record))
         } catch {

@@ -229,6 +229,12 @@ public struct UpdateMachine: Equatable, Sendable {
             if armed != currentBoot { return [.store(record.fallingBack(.bootFailed))] }
             // The process ended between arming and the reboot; nobody else would ask for it.
             return [.reboot]
+        case .rolledBack:
+            // The same on the way back: the failed release would run on, and nothing could be installed.
+            guard record.phase == .fellBack, running != record.active, !currentBoot.isEmpty,
+                attempt?.armedBoot == currentBoot
+            else { return [] }
+            return [.reboot]
         default: return []
         }
     }

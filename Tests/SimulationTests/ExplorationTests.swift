@@ -20,8 +20,13 @@ private struct Story: CustomTestStringConvertible, Sendable {
 /// "Power may fail at any instant", as a computed result on the engine's own code.
 @Suite("Exploring every crash", .serialized)
 struct ExplorationTests {
+    private static let isNightly = ProcessInformation.environment("KEDGE_NIGHTLY") != nil
+    /// In an ordinary run each story is explored up to so many states, nearest first; at night to the end.
+    private static let limit = isNightly ? Int.max : 1500
+
     private static let stories = [
         Story("a good release") { try SampleScenario($0, [(.good, 2)], windows: [2], epoch: 1) },
+        Story("a good release of two components") { try SampleScenario($0, [(.good, 2)], windows: [2, 1]) },
         Story("an unhealthy release, then a good one") {
             try SampleScenario($0, [(.unhealthy, 2), (.good, 3)], windows: [1])
         },
@@ -31,18 +36,50 @@ struct ExplorationTests {
         Story("a release that hangs, then a good one") {
             try SampleScenario($0, [(.hangs, 2), (.good, 2)], windows: [1], kills: false)
         },
+        Story("a good release, and one write, flush or connection fails") {
+            try SampleScenario($0, [(.good, 2)], windows: [2], epoch: 1, faults: 1, kills: false)
+        },
+        Story("two releases, the second wanted early, the first delivered again") {
+            try SampleScenario(
+                $0, [(.good, 2), (.good, 2)], windows: [1], redelivers: true, impatient: true, kills: false)
+        },
     ]
 
-    @Test("No rule is broken in any state that power cuts and kills lead to", arguments: stories)
-    private func complete(story: Story) throws {
-        let result = try Exploration(try story.make()).run()
+    @Test("No rule is broken in any state that power cuts, kills and faults lead to", arguments: stories)
+    private func rules(story: Story) throws { try explore(story, limit: Self.limit) }
+
+    /// Large enough for a million states together.
+    private static let nightly = [
+        Story("three windows an epoch, two components") {
+            try SampleScenario($0, [(.unhealthy, 2), (.good, 3)], windows: [4, 2], epoch: 3)
+        },
+        Story("a hanging release, then two good ones, and a fault") {
+            try SampleScenario($0, [(.hangs, 2), (.good, 2), (.good, 3)], windows: [3], faults: 1)
+        },
+        Story("three releases, each wanted early") {
+            try SampleScenario(
+                $0, [(.unhealthy, 2), (.good, 2), (.good, 3)], windows: [3], redelivers: true, impatient: true)
+        },
+    ]
+
+    @Test("A million states at night", .enabled(if: isNightly, "with KEDGE_NIGHTLY=1"))
+    func million() throws {
+        var states = 0
+        for story in Self.nightly { states += try explore(story, limit: 500_000) }
+        #expect(states >= 1_000_000)
+    }
+
+    @discardableResult private func explore(_ story: Story, limit: Int) throws -> Int {
+        let result = try Exploration(try story.make(), limit: limit).run()
         print("EXPLORED \(result.text)")
         #expect(result.violation == nil, "\(result.violation?.trace ?? [])")
-        #expect(result.isComplete)
+        #expect(result.isComplete || result.states >= limit)
         try table.add([
             "explored", result.scenario,
-            "\(result.states) states, \(result.transitions) transitions, \(result.starts) starts: no rule broken",
+            "\(result.states) states, \(result.transitions) transitions, \(result.starts) starts"
+                + (result.isComplete ? ", all there are" : "") + ": no rule broken",
         ])
+        return result.states
     }
 
     @Test("Every seeded bug is found", arguments: SeededBug.allCases)

@@ -31,6 +31,40 @@ struct EngineRestartTests {
         try #require(try device.boot.load().phase == .confirmed)
     }
 
+    @Test("A process that ends between arming and the reboot leaves the reboot to the next one")
+    func killedBeforeReboot() throws {
+        let bundle = try device.bundle("r1", images: [("rootfs", image)])
+        try device.engine().install(bundle)
+        #expect(device.reboots == 1)
+        try device.engine().recover()
+        #expect(device.reboots == 2)
+        #expect(try device.boot.load().phase == .trial)
+    }
+
+    @Test("A release with a manual reboot waits for it, also after a restart of the process")
+    func manualRebootStays() throws {
+        let bundle = try device.bundle("r1", images: [("rootfs", image)], reboot: "manual")
+        try device.engine().install(bundle)
+        try device.engine().recover()
+        #expect(device.reboots == 0)
+    }
+
+    @Test("A process that ends between falling back and the reboot leaves the reboot to the next one")
+    func killedBeforeComingBack() throws {
+        let bundle = try device.bundle("r1", images: [("rootfs", image)])
+        try device.engine().install(bundle)
+        try device.powerOn()
+        device.healthy = "dead"
+        #expect(failure { try device.engine().recover() }?.code == "health.failed")
+        let reboots = device.reboots
+        try device.engine().recover()
+        #expect(device.reboots == reboots + 1)
+        // A boot loader that does not follow the record is not asked again and again.
+        device.bootID = "another boot of the failed slot set"
+        try device.engine().recover()
+        #expect(device.reboots == reboots + 1)
+    }
+
     @Test("While a release that failed its trial still runs, the good slot is not overwritten")
     func failedTrialStillRuns() throws {
         let bundle = try device.bundle("r1", images: [("rootfs", image)])

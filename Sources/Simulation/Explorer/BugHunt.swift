@@ -1,28 +1,20 @@
-/// Looks for a seeded bug in the smallest stories first.
+/// Looks for a seeded bug in the smallest story that shows it.
 public enum BugHunt {
-    /// The stories, each as small as it can be.
-    public static func scenarios(for bug: SeededBug) throws -> [SampleScenario] {
-        let faults: UInt8 = bug.needsFaults ? 1 : 0
-        return [
-            try SampleScenario("a good release", [(.good, 2)], windows: [2], epoch: 1, faults: faults),
-            try SampleScenario(
-                "an unhealthy release, then a good one", [(.unhealthy, 2), (.good, 2)], windows: [2], faults: faults),
-            try SampleScenario("a release that panics", [(.panics, 2)], windows: [2], faults: faults),
-            try SampleScenario("a release that hangs", [(.hangs, 2)], windows: [2], faults: faults),
-        ]
-    }
-
-    /// The first story in which the bug breaks a rule, or the last one, in which it does not either.
-    public static func run(_ bug: SeededBug, limit: Int = 4000) throws -> ExplorationResult {
-        var last: ExplorationResult?
-        for scenario in try scenarios(for: bug) {
-            let result = try Exploration(scenario, bug: bug, limit: limit).run()
-            if result.violation != nil { return result }
-            last = result
+    private static func scenario(for bug: SeededBug) throws -> SampleScenario {
+        switch bug.story {
+        case .good: try SampleScenario("a good release", [(.good, 2)], windows: [2], epoch: 1)
+        case .unhealthy:
+            try SampleScenario("an unhealthy release, then a good one", [(.unhealthy, 2), (.good, 2)], windows: [1])
+        case .panics: try SampleScenario("a release that panics", [(.panics, 2)], windows: [1], kills: false)
+        case .hangs: try SampleScenario("a release that hangs", [(.hangs, 2)], windows: [1], kills: false)
+        case .faults: try SampleScenario("a good release and one fault", [(.good, 2)], windows: [1], faults: 1)
+        case .faultsTwice:
+            try SampleScenario("a good release and two faults", [(.good, 2)], windows: [1], faults: 2, kills: false)
         }
-        guard let last else { throw GatewayHuntError.noStories }
-        return last
     }
 
-    private enum GatewayHuntError: Error { case noStories }
+    /// Explores until the bug breaks a rule, or `limit` states were found.
+    public static func run(_ bug: SeededBug, limit: Int = 3000) throws -> ExplorationResult {
+        try Exploration(scenario(for: bug), bug: bug, limit: limit).run()
+    }
 }

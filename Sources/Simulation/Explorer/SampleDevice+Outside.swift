@@ -52,7 +52,8 @@ final class SampleRecordHome: BootHome, @unchecked Sendable {
         var next = record
         next.revision = former.record.revision + 1
         let stored = byEngine ? try seeded(next, former.record) : next
-        let place = device.bug == .singleCopy ? 0 : Int(device.bug == .newestCopyOverwritten ? former.copy : 1 - former.copy)
+        let older = device.bug == .newestCopyOverwritten ? former.copy : 1 - former.copy
+        let place = device.bug == .singleCopy ? 0 : Int(older)
         let sector = BootRecord.Sector(record: stored, copy: UInt8(place), parent: nil)
         let bytes: [UInt8]
         do { bytes = try sector.encoded() } catch { throw .invalid(home: displayName, why: error.context) }
@@ -163,7 +164,9 @@ final class SampleSlot: Slot, @unchecked Sendable {
 
     func write(_ window: borrowing VerifiedWindow) throws(SlotError) {
         let bytes = [UInt8](copying: window.buffer.bytes.extracting(0..<SampleRelease.windowSize))
-        if set == device.running { device.violate("S2: window \(window.index) is written to the running \(displayName)") }
+        if set == device.running {
+            device.violate("S2: window \(window.index) is written to the running \(displayName)")
+        }
         device.checkWindow(bytes, component, window.index, set)
         try system { () throws(SystemError) in
             try device.write(device.layout.window(set, component, window.index), bytes, displayName)
@@ -180,14 +183,13 @@ final class SampleSlot: Slot, @unchecked Sendable {
     }
 
     func seal(_ component: Component) throws(SlotError) {
-        if device.bug != .tailLeft {
-            let zeros = [UInt8](repeating: 0, count: SampleRelease.windowSize)
-            let tail = device.layout.tail(set, self.component)
-            if device.content(tail) != zeros {
-                try system { () throws(SystemError) in try device.write(tail, zeros, displayName) }
-            }
+        let zeros = [UInt8](repeating: 0, count: SampleRelease.windowSize)
+        let tail = device.layout.tail(set, self.component)
+        if device.bug != .tailLeft && device.content(tail) != zeros {
+            try system { () throws(SystemError) in try device.write(tail, zeros, displayName) }
         }
         try flush()
+        if device.bug != .tailLeft && device.content(tail) != zeros { throw .readBackMismatch(slot: displayName) }
     }
 
     private func system(_ body: () throws(SystemError) -> Void) throws(SlotError) {

@@ -293,7 +293,8 @@ final class SampleDevice: @unchecked Sendable {
     /// The twin's document, delivered again at every start; and once more what was wanted before.
     private func install(_ engine: Engine) throws(Failure) {
         if scenario.redelivers, facts.stage > 0, facts.told[facts.stage - 1] != .nothing {
-            do throws(Failure) { try engine.install("sample:\(facts.stage - 1)", id: attempts[facts.stage - 1]) } catch {
+            do throws(Failure) { try engine.install("sample:\(facts.stage - 1)", id: attempts[facts.stage - 1]) } catch
+            {
                 // Its end was told already, and is told again.
             }
             if rebooting || hung { return }

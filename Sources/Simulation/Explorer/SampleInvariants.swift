@@ -85,7 +85,9 @@ struct SampleInvariants {
     }
 
     private func checkFacts(_ state: SampleState, _ record: BootRecord) -> String? {
-        guard let stage = scenario.stages.indices.first(where: { "attempt-\($0)" == record.attempt }) else { return nil }
+        guard let stage = scenario.stages.indices.first(where: { "attempt-\($0)" == record.attempt }) else {
+            return nil
+        }
         let told = state.facts.told[stage]
         if told == .confirmed && record.phase != .confirmed && record.phase != .idle {
             return "S6: attempt \(stage) was told confirmed, the record says \(record.phase)"

@@ -29,9 +29,17 @@ public enum SeededBug: String, Sendable, CaseIterable {
     case headNotFlushed = "the kept head is renamed into place without a flush"
     case journalNotFlushed = "an end is told before the journal that remembers it is flushed"
 
-    /// What device and network may do while it is looked for.
-    var needsFaults: Bool {
-        self == .readBackFromCache || self == .flushErrorIgnored || self == .journalNotFlushed
+    /// The smallest story in which it shows.
+    enum Story { case good, unhealthy, panics, hangs, faults, faultsTwice }
+    var story: Story {
+        switch self {
+        case .readBackFromCache, .flushErrorIgnored: .faults
+        case .journalNotFlushed: .faultsTwice
+        case .goodAtOnce, .failedStaysGood, .healthIgnored, .reportStored: .unhealthy
+        case .triesNotCounted, .fallbackNotRecorded: .panics
+        case .triesRefilled: .hangs
+        default: .good
+        }
     }
 }
 
