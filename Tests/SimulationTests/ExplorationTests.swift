@@ -22,7 +22,7 @@ private struct Story: CustomTestStringConvertible, Sendable {
 struct ExplorationTests {
     private static let isNightly = ProcessInformation.environment("KEDGE_NIGHTLY") != nil
     /// In an ordinary run each story is explored up to so many states, nearest first; at night to the end.
-    private static let limit = isNightly ? Int.max : 1500
+    private static let limit = isNightly ? Int.max : 1000
 
     private static let stories = [
         Story("a good release") { try SampleScenario($0, [(.good, 2)], windows: [2], epoch: 1) },

@@ -227,11 +227,15 @@ struct UpdateMachineTests {
         (machine(in: .rolledBack), "", "boot-2", []),
         (machine(trial, running: .b, attempt: attempt()), "boot-1", "boot-2", [.store(trial.reachingUserSpace())]),
         (machine(trial.reachingUserSpace(), running: .b, attempt: attempt()), "boot-1", "boot-3", [.measure]),
-        (machine(trial, attempt: attempt()), "boot-1", "boot-1", []),
+        (machine(trial, attempt: attempt()), "boot-1", "boot-1", [.reboot]),
         (machine(trial, attempt: attempt()), "boot-1", "boot-2", [.store(trial.fallingBack(.bootFailed))]),
         (machine(trial, attempt: attempt()), "", "boot-2", []),
         (machine(trial, attempt: attempt()), "boot-1", "", []),
         (machine(trial), "", "boot-2", []),
+        (machine(trial.fallingBack(.healthFailed), running: .b, attempt: attempt()), "boot-2", "boot-2", [.reboot]),
+        (machine(trial.fallingBack(.healthFailed), running: .b, attempt: attempt()), "boot-2", "boot-3", []),
+        (machine(trial.fallingBack(.healthFailed), running: .b, attempt: attempt()), "", "", []),
+        (machine(trial.fallingBack(.healthFailed), running: .a, attempt: attempt()), "boot-2", "boot-2", []),
     ]
 
     @Test("What a start has to do by itself", arguments: due.indices)

@@ -88,6 +88,8 @@ final class SampleDevice: @unchecked Sendable {
                 if bug == .readBackFromCache { cells[cell] = content }
             case .writeMisdirected(writes):
                 let other = layout.medium(cell + 1) == layout.medium(cell) ? cell + 1 : cell - 1
+                // One that hits exactly the last whole copy of the record is beyond what two copies can bear.
+                if cell == layout.record(0) || cell == layout.record(1) { break }
                 if bug == .readBackFromCache { cells[cell] = content }
                 if layout.medium(other) == layout.medium(cell) { put(other, content, through) }
             default: put(cell, content, through)
@@ -215,6 +217,14 @@ final class SampleDevice: @unchecked Sendable {
         }
     }
 
+    /// S1 and S8: what the boot loader started is what it made durable.
+    private func checkStart() {
+        if facts.resident != nil { return }
+        let cells = monitor.locked { durable.map { pool.number(of: $0) } }
+        guard let record = SampleInvariants.newest(cells, layout, pool), record.active != running else { return }
+        violate("S8: slot set \(running.letter) is started, the record on the medium selects \(record.active.letter)")
+    }
+
     // MARK: a start
 
     /// From power-on, or from the process's start, to the end of what is to do.
@@ -226,6 +236,7 @@ final class SampleDevice: @unchecked Sendable {
                 return .reset
             }
             bootOperations = log.count
+            checkStart()
             if bug == .blindResume { loadClaims() }
             if bug == .reportStored, facts.resident == nil {
                 let text = String(decoding: content(layout.extra), as: UTF8.self)

@@ -80,6 +80,8 @@ struct SampleInvariants {
         if let parent, let former = self.record(parent) {
             if floor(parent) > counter || former.floor > record.floor { return "S7: the floor fell" }
             if former.acceptedSequence > record.acceptedSequence { return "S7: the accepted sequence fell" }
+            let sameTrial = former.phase == .trial && record.phase == .trial && former.attempt == record.attempt
+            if sameTrial && record.triesLeft > former.triesLeft { return "S8: a try came back" }
         }
         return nil
     }
