@@ -147,7 +147,6 @@ final class SampleSlot: Slot, @unchecked Sendable {
     }
     func openForReading(_ component: Component) throws(SlotError) { image = component }
     func holds(_ component: Component) throws(SlotError) -> Bool { false }
-    func willRead(at offset: UInt64, count: Int) {}
     func publish(_ component: Component, release: String) throws(SlotError) {}
     func close() { image = nil }
 
@@ -163,6 +162,7 @@ final class SampleSlot: Slot, @unchecked Sendable {
     }
 
     func write(_ window: borrowing VerifiedWindow) throws(SlotError) {
+        device.passGate()
         let bytes = [UInt8](copying: window.buffer.bytes.extracting(0..<SampleRelease.windowSize))
         if set == device.running {
             device.violate("S2: window \(window.index) is written to the running \(displayName)")
@@ -175,6 +175,14 @@ final class SampleSlot: Slot, @unchecked Sendable {
     }
 
     func flush() throws(SlotError) {
+        device.shutGate()
+        do throws(SlotError) { try settle() } catch {
+            device.openGate()
+            throw error
+        }
+    }
+
+    private func settle() throws(SlotError) {
         switch device.bug {
         case .dataNotFlushed: return
         case .recordBeforeData, .blindResume: device.postpone(medium)
@@ -188,7 +196,7 @@ final class SampleSlot: Slot, @unchecked Sendable {
         if device.bug != .tailLeft && device.content(tail) != zeros {
             try system { () throws(SystemError) in try device.write(tail, zeros, displayName) }
         }
-        try flush()
+        try settle()
         if device.bug != .tailLeft && device.content(tail) != zeros { throw .readBackMismatch(slot: displayName) }
     }
 
@@ -208,6 +216,7 @@ final class SampleStateStore: StateStore, @unchecked Sendable {
         return bytes.isEmpty ? nil : bytes
     }
     func writeJournal(slot: Int, _ bytes: [UInt8]) throws(SystemError) {
+        defer { device.openGate() }
         try device.write(layout.journal(slot), bytes, "journal")
         if device.bug != .journalNotFlushed { try device.flush(layout.medium(layout.journal(slot)), "journal") }
         if device.bug == .blindResume { try device.flushPostponed() }

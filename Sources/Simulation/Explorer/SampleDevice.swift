@@ -42,6 +42,9 @@ final class SampleDevice: @unchecked Sendable {
     private(set) var violation: String?
     /// Media whose flush waits (a seeded bug).
     private var postponed: Set<Int> = []
+    /// From a slot's flush to the journal's write that follows, no window is written: one order of all writes, which
+    /// the engine's threads alone do not promise.
+    private var isGateShut = false
     var rebooting = false
     private(set) var hung = false
     /// Operations before this number were the boot loader's.
@@ -138,6 +141,15 @@ final class SampleDevice: @unchecked Sendable {
         }
         cached = cached.filter { layout.medium($0) != medium }
     }
+
+    func shutGate() { monitor.locked { isGateShut = true } }
+    func openGate() {
+        monitor.locked {
+            isGateShut = false
+            monitor.signal()
+        }
+    }
+    func passGate() { monitor.locked { while isGateShut { monitor.wait() } } }
 
     func piece() -> Bool {
         monitor.locked {
@@ -279,13 +291,15 @@ final class SampleDevice: @unchecked Sendable {
         let record = SampleRecordHome(self, byEngine: true)
         var slot = running
         if bug == .wrongSlotConfirms, let found = try? record.load() { slot = found.active }
+        let epoch = scenario.epoch * SampleRelease.windowSize
         let engine = try Engine(
             EngineSurroundings(
                 identity: DeviceIdentity(id: "gw", vendor: "acme", deviceClass: "edge", hardware: 1),
                 trust: scenario.trust, boot: record, running: RunningSlot(slot: slot, bootID: "boot-\(facts.boot)"),
                 slots: SampleSlots(self), sources: SampleSources(self), state: SampleStateStore(self),
                 power: SamplePower(self), health: SampleHealth(self), time: SampleTime(), random: SampleRandom(),
-                tries: scenario.tries, floor: SampleFloor(self), epochBytes: scenario.epoch * SampleRelease.windowSize))
+                tries: scenario.tries, floor: SampleFloor(self),
+                pace: WritePace(flushBytes: epoch, holdBytes: epoch, workers: 1)))
         var failure: Failure?
         do throws(Failure) {
             try engine.recover()

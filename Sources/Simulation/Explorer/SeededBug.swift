@@ -30,10 +30,11 @@ public enum SeededBug: String, Sendable, CaseIterable {
     case journalNotFlushed = "an end is told before the journal that remembers it is flushed"
 
     /// The smallest story in which it shows.
-    enum Story { case good, short, unhealthy, panics, hangs, faults }
+    enum Story { case good, short, unhealthy, redelivered, panics, hangs, faults }
     var story: Story {
         switch self {
-        case .readBackFromCache, .flushErrorIgnored, .journalNotFlushed: .faults
+        case .readBackFromCache, .flushErrorIgnored: .faults
+        case .journalNotFlushed: .redelivered
         case .singleCopy, .olderCopyRead: .short
         case .goodAtOnce, .failedStaysGood, .healthIgnored, .reportStored: .unhealthy
         case .triesNotCounted, .fallbackNotRecorded: .panics
