@@ -5,10 +5,6 @@ public enum BugHunt {
         case .good: try SampleScenario("a good release", [(.good, 2)], windows: [2], epoch: 1)
         case .unhealthy:
             try SampleScenario("an unhealthy release, then a good one", [(.unhealthy, 2), (.good, 2)], windows: [1])
-        case .redelivered:
-            try SampleScenario(
-                "an unhealthy release, delivered again with a good one", [(.unhealthy, 2), (.good, 2)], windows: [1],
-                redelivers: true, kills: false)
         case .panics: try SampleScenario("a release that panics", [(.panics, 2)], windows: [1], kills: false)
         case .hangs: try SampleScenario("a release that hangs", [(.hangs, 2)], windows: [1], kills: false)
         case .faults: try SampleScenario("a good release and one fault", [(.good, 2)], windows: [1], faults: 1)

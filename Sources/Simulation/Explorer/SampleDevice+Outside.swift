@@ -218,7 +218,7 @@ final class SampleStateStore: StateStore, @unchecked Sendable {
     func writeJournal(slot: Int, _ bytes: [UInt8]) throws(SystemError) {
         defer { device.openGate() }
         try device.write(layout.journal(slot), bytes, "journal")
-        if device.bug != .journalNotFlushed { try device.flush(layout.medium(layout.journal(slot)), "journal") }
+        try device.flush(layout.medium(layout.journal(slot)), "journal")
         if device.bug == .blindResume { try device.flushPostponed() }
         // The engine's observer hears of a result once the journal has it.
         let results = JournalView.parse(bytes)?.value["results"]?.elements ?? []

@@ -27,14 +27,12 @@ public enum SeededBug: String, Sendable, CaseIterable {
     case reportStored = "the report is a text that was stored when the record was armed"
     case runningSlotWritten = "the running slot is the one that is written"
     case headNotFlushed = "the kept head is renamed into place without a flush"
-    case journalNotFlushed = "an end is told before the journal that remembers it is flushed"
 
     /// The smallest story in which it shows.
-    enum Story { case good, short, unhealthy, redelivered, panics, hangs, faults }
+    enum Story { case good, short, unhealthy, panics, hangs, faults }
     var story: Story {
         switch self {
         case .readBackFromCache, .flushErrorIgnored: .faults
-        case .journalNotFlushed: .redelivered
         case .singleCopy, .olderCopyRead: .short
         case .goodAtOnce, .failedStaysGood, .healthIgnored, .reportStored: .unhealthy
         case .triesNotCounted, .fallbackNotRecorded: .panics
