@@ -25,6 +25,6 @@ extension Engine {
         attempt.cost[part] += whole
         // What is less than a millisecond counts at the next call.
         timing = (part, since + whole * 1_000_000)
-        attempt.cost.peakResidentKiB = max(attempt.cost.peakResidentKiB, ProcessInformation.peakResidentKiB)
+        attempt.cost.peakResidentKiB = max(attempt.cost.peakResidentKiB, outside.peakResidentKiB())
     }
 }

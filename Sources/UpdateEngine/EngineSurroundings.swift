@@ -113,6 +113,8 @@ public struct EngineSurroundings: Sendable {
     public let channel: ChannelFollowing?
     /// How windows are brought to their slots.
     public let pace: WritePace
+    /// Highest resident memory of this process so far, KiB.
+    public let peakResidentKiB: @Sendable () -> UInt64
 
     public init(
         identity: DeviceIdentity, trust: TrustStore, boot: any BootHome, running: RunningSlot,
@@ -120,7 +122,8 @@ public struct EngineSurroundings: Sendable {
         health: any HealthCheck, time: any TimeSource, random: any RandomSource, tries: UInt8,
         rotation: (any TrustRotation)? = nil, floor: (any FloorStore)? = nil, built: Int64 = 0,
         overrides: (any KeptDocument)? = nil, channel: ChannelFollowing? = nil,
-        pace: WritePace = .device
+        pace: WritePace = .device,
+        peakResidentKiB: @escaping @Sendable () -> UInt64 = { ProcessInformation.peakResidentKiB }
     ) {
         self.identity = identity
         self.trust = trust
@@ -140,5 +143,6 @@ public struct EngineSurroundings: Sendable {
         self.overrides = overrides
         self.channel = channel
         self.pace = pace
+        self.peakResidentKiB = peakResidentKiB
     }
 }

@@ -82,6 +82,14 @@ struct ExplorationTests {
         return result.states
     }
 
+    @Test("The same story gives the same states, whatever the threads do")
+    func repeatable() throws {
+        let scenario = try SampleScenario("twice", [(.good, 2)], windows: [2, 1], epoch: 1)
+        let first = try Exploration(scenario, limit: 600).run()
+        let second = try Exploration(scenario, limit: 600).run()
+        #expect(first.states == second.states && first.transitions == second.transitions)
+    }
+
     @Test("Every seeded bug is found", arguments: SeededBug.allCases)
     func bugs(bug: SeededBug) throws {
         let result = try BugHunt.run(bug)

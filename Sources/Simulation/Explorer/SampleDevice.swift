@@ -299,7 +299,7 @@ final class SampleDevice: @unchecked Sendable {
                 slots: SampleSlots(self), sources: SampleSources(self), state: SampleStateStore(self),
                 power: SamplePower(self), health: SampleHealth(self), time: SampleTime(), random: SampleRandom(),
                 tries: scenario.tries, floor: SampleFloor(self),
-                pace: WritePace(flushBytes: epoch, holdBytes: epoch, workers: 1)))
+                pace: WritePace(flushBytes: epoch, holdBytes: epoch, workers: 1), peakResidentKiB: { 0 }))
         var failure: Failure?
         do throws(Failure) {
             try engine.recover()
