@@ -8,7 +8,7 @@ struct CommandLineArguments: Equatable {
     enum Command: Equatable {
         case install(Wish)
         case status
-        case confirm, rollback, cancel
+        case confirm, rollback, pause, resume, cancel
         case run(once: Bool, agent: Bool)
         case trustShow
         case trustUpdate(location: String)
@@ -125,6 +125,8 @@ struct CommandLineArguments: Equatable {
         case "status": return .status
         case "confirm": return .confirm
         case "rollback": return .rollback
+        case "pause": return .pause
+        case "resume": return .resume
         case "cancel": return .cancel
         case "run": return .run(once: once, agent: agent)
         case "trust": return try trust(words)
@@ -167,7 +169,10 @@ struct CommandLineArguments: Equatable {
           status             what runs, what is spare, what the last attempt did
           confirm            confirm the release on trial without its health check
           rollback           give up the release on trial, or go back to the former release
-          cancel             stop the attempt in work before it is armed
+          pause              stop the attempt in work, and keep it and what came until it goes on: no start, reboot or
+                             network takes it up
+          resume             go on with a paused or interrupted attempt
+          cancel             end the attempt in work, or a paused one, before it is armed
           doctor             what is wrong with the boot set-up; exit status 8 when an update or a fallback would fail
                              --repair        write the boot record again, so that both copies are whole
           trust show         the trust root in force: keys, thresholds, revoked keys, denied releases, floor
@@ -193,7 +198,8 @@ struct CommandLineArguments: Equatable {
                      11 the new release failed and was rolled back
 
         DEVICE.INI
-          [device]   id, vendor, class, hardware (number), data (directory; /var/lib/kedge)
+          [device]   id, vendor, class, hardware (number), data (directory; /var/lib/kedge), reserve (bytes that must stay
+                     free there and in stores while an attempt works; 1M)
           [trust]    root (root.json; /etc/kedge/root.json)
           [floor]    store = record | file | tpm: keep the floor in the boot record alone (default), in two files of
                      the data directory too, or in a TPM's counter too: tcti (device:/dev/tpmrm0), index (0x0184b347)

@@ -80,6 +80,8 @@ public enum CommandRunner {
         case .channelUpdate: try updateChannel(device, arguments)
         case .confirm: try work(device, arguments) { (engine) throws(Failure) in try engine.confirm() }
         case .rollback: try work(device, arguments) { (engine) throws(Failure) in try engine.rollBack() }
+        case .pause: try pause(device, arguments)
+        case .resume: try resume(device, arguments)
         case .cancel: try cancel(device, arguments)
         case .floorShow: FloorCommand.show(try Engine(device.surroundings).status, json: arguments.json)
         case .status: try show(try Engine(device.surroundings).status, device, arguments)
@@ -179,6 +181,30 @@ public enum CommandRunner {
                 throw Failure(ServiceError.dataDirectory(error))
             }
             StandardStream.error.line("the running kedged was asked to stop; see kedged status")
+        }
+    }
+
+    /// Beside whoever works: the request stands in the data directory, and the worker sees it at its next window.
+    private static func pause(_ device: Device, _ arguments: CommandLineArguments) throws(Failure) {
+        let engine = try Engine(device.surroundings)
+        try engine.pauseAttempt()
+        if arguments.json { return try show(engine.status, device, arguments) }
+        let id = engine.status.attempt?.id ?? ""
+        StandardStream.error.line("attempt \(id) is paused; kedged resume goes on with it")
+    }
+
+    /// In this process when nobody works, otherwise by taking the request back, which the worker sees.
+    private static func resume(_ device: Device, _ arguments: CommandLineArguments) throws(Failure) {
+        do throws(Failure) {
+            try work(device, arguments) { (engine) throws(Failure) in try engine.resumeAttempt() }
+        } catch {
+            guard error.code == EngineError.busy.code, device.state.heldAttempt() != nil else { throw error }
+            do throws(SystemError) {
+                try device.state.setHeldAttempt(nil)
+            } catch {
+                throw Failure(ServiceError.dataDirectory(error))
+            }
+            StandardStream.error.line("the running kedged goes on; see kedged status")
         }
     }
 

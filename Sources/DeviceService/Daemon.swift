@@ -19,6 +19,8 @@ final class Daemon: @unchecked Sendable {
     private var working = false
     private var stopping = false
     private var cancelSeen = false
+    /// Something changed that the engine's thread should look at.
+    private var woken = false
     private var failure: Failure?
     private var engine: Engine?
     private let printer: ProgressPrinter
@@ -80,6 +82,7 @@ final class Daemon: @unchecked Sendable {
             if signals.stopRequested() { return stop() }
             if monitor.locked({ stopping }) { return }
             watchCancelRequest()
+            if engine?.pollPauseRequest() == true { wake() }
             guard let reader, !inputEnded else {
                 if once || agent, finished() { return stop() }
                 device.surroundings.time.sleep(nanoseconds: 100_000_000)
@@ -101,6 +104,13 @@ final class Daemon: @unchecked Sendable {
         engine?.pollCancelRequest()
         monitor.locked {
             cancelSeen = true
+            monitor.signal()
+        }
+    }
+
+    private func wake() {
+        monitor.locked {
+            woken = true
             monitor.signal()
         }
     }
@@ -138,9 +148,24 @@ final class Daemon: @unchecked Sendable {
                     if held?.attempt == attempt { held = (attempt, 0) }
                     monitor.signal()
                 }
+            case .requestPause(let attempt):
+                ask { () throws(Failure) in try engine?.requestPause(attempt) }
+            case .requestResume(let attempt):
+                ask { () throws(Failure) in try engine?.requestResume(attempt) }
             case .report(let patch): StandardStream.output.line(patch.compactText)
             }
         }
+    }
+
+    /// Notes a wish at once, and lets the engine's thread see it.
+    private func ask(_ body: () throws(Failure) -> Void) {
+        do throws(Failure) {
+            try body()
+        } catch {
+            StandardStream.error.line("kedged: " + error.line)
+            StandardStream.output.line(ReportedDocument.refusal(error).compactText)
+        }
+        wake()
     }
 
     // MARK: the engine's thread
@@ -159,8 +184,9 @@ final class Daemon: @unchecked Sendable {
                 let hasMoved = engine.status.attempt?.counters.fetched ?? 0 > before + Self.movement
                 fruitless = engine.canResume && !hasMoved ? fruitless + 1 : 0
             }
-            guard let job = nextJob(retryIn: engine.canResume ? retryPause(engine) : nil) else {
+            guard let job = nextJob(engine, retryIn: engine.canResume ? retryPause(engine) : nil) else {
                 if monitor.locked({ stopping }) { return }
+                engine.notify()
                 isDue = monitor.locked { !cancelSeen }
                 continue
             }
@@ -178,6 +204,7 @@ final class Daemon: @unchecked Sendable {
     /// Nanoseconds until the paused attempt is tried again: full jitter, because a whole fleet may have lost the same
     /// server.
     private func retryPause(_ engine: Engine) -> UInt64 {
+        if engine.waitsForSpace, engine.status.pause?.code == Self.lowSpace { return .max }
         if let pause = engine.status.pause, Self.waitsForWord.contains(pause.code) { return .max }
         do throws(SystemError) {
             return try pauses.nanoseconds(runs: fruitless + 1)
@@ -186,11 +213,15 @@ final class Daemon: @unchecked Sendable {
         }
     }
 
+    private static let lowSpace = EngineError.lowSpace(place: "", free: 0, reserve: 0).code
+    /// How often room is looked for, nanoseconds.
+    private static let spaceInterval: UInt64 = 2_000_000_000
+
     /// Ends the paused attempt when the request is still there; an attempt that worked took it with its end.
     private func serveCancelRequest(_ engine: Engine) throws(Failure) {
         monitor.locked { cancelSeen = false }
         if !device.state.cancelRequested() { return }
-        if engine.canResume { return try engine.cancel() }
+        if engine.isUnfinished { return try engine.cancel() }
         do throws(SystemError) {
             try device.state.setCancelRequest(false)
         } catch {
@@ -202,21 +233,29 @@ final class Daemon: @unchecked Sendable {
         switch job.action {
         case .install:
             try engine.install(job.url, id: job.attempt, wanted: job.manifest, alternatives: job.sources)
+        // Its pause was taken back when the wish came; one that was given since then stands. A resume that names the place
+        // also starts an attempt of which this device has not heard.
+        case .resume where job.url.isEmpty: try engine.goOn(job.attempt)
+        case .resume:
+            try engine.install(job.url, id: job.attempt, wanted: job.manifest, alternatives: job.sources)
+        case .pause: break
         case .cancel: try engine.cancel(job.attempt)
         case .confirm: try engine.confirm(job.attempt)
         case .rollback: try engine.rollBack(job.attempt)
         }
     }
 
-    /// Waits for a job whose time has come; nil when it is time to retry the paused attempt, to look for a cancel
-    /// request, or to stop.
-    private func nextJob(retryIn pause: UInt64?) -> DesiredUpdate? {
+    /// Waits for a job whose time has come; nil when it is time to retry the waiting attempt, to look for a request, or to
+    /// stop.
+    private func nextJob(_ engine: Engine, retryIn pause: UInt64?) -> DesiredUpdate? {
         monitor.locked {
             working = false
             started = true
             let time = device.surroundings.time
             let retryAt = pause.map { time.monotonicNanoseconds().addingReportingOverflow($0) }
-            while !stopping && !cancelSeen {
+            let watchesSpace = pause != nil && engine.waitsForSpace && !once
+            defer { woken = false }
+            while !stopping && !cancelSeen && !woken {
                 let now = time.monotonicNanoseconds()
                 var end: UInt64?
                 if let next = jobs.first {
@@ -226,6 +265,10 @@ final class Daemon: @unchecked Sendable {
                     // One pass does not wait for the network to come back.
                     if now >= retryAt.partialValue { break }
                     end = retryAt.partialValue
+                }
+                if watchesSpace, jobs.isEmpty {
+                    if engine.spaceIsBack { break }
+                    end = min(end ?? .max, now + Self.spaceInterval)
                 }
                 if let end { _ = monitor.wait(nanoseconds: end - now) } else { monitor.wait() }
             }
@@ -263,8 +306,10 @@ final class Daemon: @unchecked Sendable {
             if !settling { failure = nil }
         } catch {
             if monitor.locked({ stopping }) { return }
-            failure = error
             StandardStream.error.line("kedged: " + error.line)
+            // Somebody wanted it so: nothing failed.
+            if error.code == EngineError.pausedCode { return }
+            failure = error
             if agent, error.category == .state || error.category == .usage {
                 perform([.report(ReportedDocument.refusal(error))])
             }

@@ -23,6 +23,8 @@ struct DeviceConfiguration: Sendable {
     var identity: DeviceIdentity
     /// Directory for the journal and kept heads.
     var data: String
+    /// Bytes that must stay free on the file systems of the data directory and of stores.
+    var reserve: UInt64
     /// `root.json`.
     var trust: String
     var boot: Boot
@@ -58,6 +60,7 @@ struct DeviceConfiguration: Sendable {
             id: try reader.required("device", "id"), vendor: vendor, deviceClass: deviceClass,
             hardware: UInt32(hardware))
         data = reader.optional("device", "data") ?? "/var/lib/kedge"
+        reserve = try reader.bytes("device", "reserve", 0...1_000_000_000_000, default: ContainerStoreSlot.reserve)
         trust = reader.optional("trust", "root") ?? "/etc/kedge/root.json"
         boot = try Self.boot(&reader)
         banks = try Self.banks(&reader)

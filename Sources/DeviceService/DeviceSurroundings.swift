@@ -117,7 +117,8 @@ struct Device {
             random: random, tries: configuration.tries, rotation: trust,
             floor: configuration.floor.store(data: configuration.data), built: KedgeVersion.made,
             overrides: FileDocument(configuration.data + "/override"),
-            channel: configuration.channel?.following(data: configuration.data, network))
+            channel: configuration.channel?.following(data: configuration.data, network),
+            space: DeviceSpace(data: configuration.data, reserve: configuration.reserve))
     }
 
     /// The boot record's home. `running` is needed only where fallbacks are read off by it.

@@ -5,7 +5,8 @@ internal import UpdateEngine
 
 /// The engine's few bytes in the data directory: `journal` (two slots of 256 KiB, reserved when it is made, so that
 /// a full disk cannot stop it), `head.a`, `head.b` (kept bundle heads, verified anew whenever they are used),
-/// `traffic` (bytes counted against budgets), `cancel` (somebody wants the running attempt to stop) and `lock`. All 0600: locations may carry signed queries.
+/// `traffic` (bytes counted against budgets), `cancel` (somebody wants the running attempt to stop), `pause` (the id of
+/// the attempt that waits for word) and `lock`. All 0600: locations may carry signed queries.
 final class DirectoryState: StateStore, TrafficStore {
     private let directory: String
 
@@ -15,6 +16,7 @@ final class DirectoryState: StateStore, TrafficStore {
     private func headPath(_ set: SlotSet) -> String { directory + "/head." + set.letter }
     private var trafficPath: String { directory + "/traffic" }
     private var cancelPath: String { directory + "/cancel" }
+    private var pausePath: String { directory + "/pause" }
 
     /// Longest kept head, bytes: header, signatures, manifest and chunk tables at their caps.
     private static let headLimit = 18 * 1024 * 1024
@@ -72,6 +74,27 @@ final class DirectoryState: StateStore, TrafficStore {
         if !present { return try FileSystem.remove(cancelPath) }
         let file = try Descriptor(open: cancelPath, [.write, .create], mode: 0o600)
         try file.flushAll()
+    }
+
+    func heldAttempt() -> String? {
+        do throws(SystemError) {
+            if try FileSystem.kind(of: pausePath) == nil { return nil }
+            let bytes = try FileSystem.read(pausePath, limit: 256)
+            let id = String(decoding: bytes.prefix { $0 != 0x0a }, as: UTF8.self)
+            return Attempt.isValid(id: id) ? id : nil
+        } catch {
+            return nil
+        }
+    }
+
+    func setHeldAttempt(_ attempt: String?) throws(SystemError) {
+        guard let attempt else {
+            if try FileSystem.kind(of: pausePath) == nil { return }
+            try FileSystem.remove(pausePath)
+            // Or a power cut could bring the pause back.
+            return try FileSystem.flushDirectory(directory)
+        }
+        try FileSystem.replace(pausePath, with: Array((attempt + "\n").utf8), mode: 0o600)
     }
 
     /// The lock that only one working engine holds; nil when another process has it. It goes with the process.

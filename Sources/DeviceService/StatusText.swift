@@ -27,6 +27,10 @@ enum StatusText {
             }
             if let cost = cost(attempt.cost) { lines.append("cost      " + cost) }
         }
+        if let pause = status.pause {
+            lines.append("waits     \(pause.code): \(pause.context)")
+            lines.append("          \(pause.remedy)")
+        }
         if status.record.phase == .trial { lines.append("tries     \(status.record.triesLeft) left") }
         if let result = status.result {
             let reason = result.reason.isEmpty ? "" : " (\(result.reason))"

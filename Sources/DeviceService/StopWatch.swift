@@ -2,8 +2,8 @@ internal import Platform
 internal import UpdateEngine
 
 /// Looks a few times a second whether somebody wants the work of this process to end: a signal stops it, and keeps
-/// the attempt; a request of another process cancels the attempt. Both also reach an attempt that waits for the
-/// network.
+/// the attempt; a request of another process cancels or pauses the attempt. All of it also reaches an attempt that waits
+/// for the network.
 final class StopWatch: @unchecked Sendable {
     private let monitor = Monitor()
     private let signals: SignalInbox
@@ -45,6 +45,7 @@ final class StopWatch: @unchecked Sendable {
             if stop { return }
             if signals.stopRequested() { engine.pauseForStop() }
             engine.pollCancelRequest()
+            _ = engine.pollPauseRequest()
         }
     }
 }

@@ -15,7 +15,7 @@ internal import UpdateEngine
 public struct DesiredUpdate: Equatable, Sendable {
     /// What to do.
     public enum Action: String, Sendable, CaseIterable {
-        case install, cancel, confirm, rollback
+        case install, pause, resume, cancel, confirm, rollback
     }
     /// The attempt's id: the same id never does anything twice.
     public let attempt: String
@@ -51,7 +51,8 @@ public struct DesiredUpdate: Equatable, Sendable {
         }
         let name = try reader.optionalString("action", limit: 16) ?? Action.install.rawValue
         guard let action = Action(rawValue: name) else {
-            throw JSONError(.outOfBounds, at: "ota.action", "must be install, cancel, confirm or rollback")
+            throw JSONError(
+                .outOfBounds, at: "ota.action", "must be install, pause, resume, cancel, confirm or rollback")
         }
         let url = try reader.optionalString("url", limit: 4096) ?? ""
         if action == .install, url.isEmpty { throw JSONError(.missing, at: "ota.url", "is missing") }

@@ -22,6 +22,9 @@ public struct TwinMachine: Sendable {
         case start(DesiredUpdate)
         /// Ask that attempt to stop.
         case requestCancel(String)
+        /// Ask that attempt to pause, and take that back.
+        case requestPause(String)
+        case requestResume(String)
         /// Send a reported patch.
         case report(JSONValue)
     }
@@ -71,9 +74,32 @@ public struct TwinMachine: Sendable {
             if version < newestVersion { return [] }
             newestVersion = version
         }
-        if done.contains(update) || waiting == update { return [] }
+        if isRepeated(update) { return [] }
         done.append(update)
         if done.count > Self.doneLimit { done.removeFirst() }
+        if update.action == .pause { return pause(update.attempt) }
+        // Taken back at once and not in its turn, where it would undo a pause that came meanwhile.
+        let first: [Effect] = update.action == .resume ? [.requestResume(update.attempt)] : []
+        return first + follow(update)
+    }
+
+    /// An attempt may be paused and resumed any number of times: only the newest wish can be a repeated one.
+    private func isRepeated(_ update: DesiredUpdate) -> Bool {
+        switch update.action {
+        case .pause, .resume: done.last == update
+        case .install, .cancel, .confirm, .rollback: done.contains(update) || waiting == update
+        }
+    }
+
+    /// Stops what works, and keeps what waits for its turn from starting. Nothing has to be done in turn.
+    private mutating func pause(_ attempt: String) -> [Effect] {
+        let isKnown = [current, inWork, waiting?.attempt].contains(attempt)
+        if let waiting, waiting.attempt == attempt, waiting.action == .resume { self.waiting = nil }
+        if isKnown { return [.requestPause(attempt)] }
+        return [.report(ReportedDocument.refusal(Failure(EngineError.nothingToPause)))]
+    }
+
+    private mutating func follow(_ update: DesiredUpdate) -> [Effect] {
         if !busy { return begin(update) + stop(for: update) }
         if update.action == .cancel {
             if waiting?.attempt == update.attempt { waiting = nil }
@@ -91,7 +117,7 @@ public struct TwinMachine: Sendable {
         switch update.action {
         case .cancel: return update.attempt == inWork ? [.requestCancel(inWork)] : []
         case .install: return update.attempt == inWork ? [] : [.requestCancel(inWork)]
-        case .confirm, .rollback: return []
+        case .pause, .resume, .confirm, .rollback: return []
         }
     }
 

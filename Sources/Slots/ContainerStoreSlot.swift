@@ -41,6 +41,7 @@ public final class ContainerStoreSlot: Slot, @unchecked Sendable {
         self.generation = generation
     }
 
+    public var directory: String? { store.path }
     public var bytesWritten: UInt64 { monitor.locked { written } }
 
     private func count(written bytes: Int) { monitor.locked { written += UInt64(bytes) } }

@@ -12,6 +12,9 @@ public protocol Slot: AnyObject, Sendable {
     /// The slot's name in messages, for example `rootfs b (/dev/mmcblk0p3)`.
     var displayName: String { get }
 
+    /// The directory that it writes files to; nil for raw media, which cannot run full.
+    var directory: String? { get }
+
     /// Bytes written to the medium since this object was made, padding and tail included.
     var bytesWritten: UInt64 { get }
 
@@ -49,6 +52,10 @@ public protocol Slot: AnyObject, Sendable {
 
     /// Closes; the medium stays as it is.
     func close()
+}
+
+extension Slot {
+    public var directory: String? { nil }
 }
 
 /// Why a slot cannot be used.

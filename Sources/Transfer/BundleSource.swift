@@ -26,10 +26,9 @@ public protocol BundleSource: AnyObject, Sendable {
         _ range: Range<UInt64>, deliver: (RawSpan) throws(TransferError) -> Void
     ) throws(TransferError)
 
-    /// The bytes that came of `range` are not the bundle's: a digest that the signed manifest covers says so. A source
-    /// that has another place for them goes on there and answers true; false means that only the same place is left.
-    /// Between two reads, by the reading thread.
-    func reject(_ range: Range<UInt64>) -> Bool
+    /// The bytes that came of `range` are not the bundle's: a digest that the signed manifest covers says so. Where
+    /// the next read asks for them. Between two reads, by the reading thread.
+    func reject(_ range: Range<UInt64>) -> SecondChance
 
     /// How long the place asked to be left alone with its last answer (Retry-After); 0 when it did not.
     var askedRestNanoseconds: UInt64 { get }
@@ -41,9 +40,19 @@ public protocol BundleSource: AnyObject, Sendable {
     func cancel()
 }
 
+/// Where bytes are asked for after others came in their place.
+public enum SecondChance: Equatable, Sendable {
+    /// At a place that did not give them yet.
+    case elsewhere
+    /// At the same place, after a rest, and past the caches between.
+    case afresh
+    /// At the same place, where nothing is different.
+    case nowhereElse
+}
+
 extension BundleSource {
     /// One place only, which asks for no rest and can be read in any order.
-    public func reject(_ range: Range<UInt64>) -> Bool { false }
+    public func reject(_ range: Range<UInt64>) -> SecondChance { .nowhereElse }
     public var askedRestNanoseconds: UInt64 { 0 }
     public var isSequential: Bool { false }
 }

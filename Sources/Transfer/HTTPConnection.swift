@@ -19,6 +19,8 @@ private let version2OverTLS = 4
     private let easy: UnsafeMutableRawPointer
     private let multi: UnsafeMutableRawPointer
     private let source: String
+    /// Whether requests tell caches to look at the server.
+    var asksPastCaches = false
 
     init(_ address: HTTPAddress, options: HTTPOptions) throws(TransferError) {
         source = address.displayName
@@ -96,6 +98,7 @@ private let version2OverTLS = 4
     private func requestHeaders(ifRange tag: String?) throws(TransferError) -> UnsafeMutablePointer<curl_slist> {
         var lines = ["Accept-Encoding: identity"]
         if let tag { lines.append("If-Range: " + tag) }
+        if asksPastCaches { lines += ["Cache-Control: no-cache", "Pragma: no-cache"] }
         var list: UnsafeMutablePointer<curl_slist>?
         for line in lines {
             guard let longer = unsafe curl(nil, { unsafe curl_slist_append(list, line) }) else {

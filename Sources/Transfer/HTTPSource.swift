@@ -15,6 +15,9 @@ public final class HTTPSource: BundleSource, @unchecked Sendable {
     /// Only the reading thread uses these.
     private var identity = ObjectIdentity()
     private var budget: RetryBudget
+    /// How often bytes that came were rejected, and whether the rest after the last time is still due.
+    private var rejections: UInt32 = 0
+    private var restIsDue = false
     /// What the last answer asked for by Retry-After, within its cap.
     public private(set) var askedRestNanoseconds: UInt64 = 0
 
@@ -63,11 +66,29 @@ public final class HTTPSource: BundleSource, @unchecked Sendable {
         connection.wake()
     }
 
+    /// The same server after a rest. From now on caches on the way are asked to look at the server too (RFC 9111
+    /// section 5.2.1.4): one of them may hold a damaged or an old copy.
+    public func reject(_ range: Range<UInt64>) -> SecondChance {
+        rejections += 1
+        restIsDue = true
+        connection.asksPastCaches = true
+        // Before the head was taken as good, nothing that was said about the object counts.
+        if range.lowerBound == 0 {
+            identity = ObjectIdentity()
+            state.forgetTotal()
+        }
+        return .afresh
+    }
+
     /// Requests what is missing until it is there, or an error is final, or too many tries in a row brought nothing.
     private func fetch(
         _ range: Range<UInt64>, mayEndEarly: Bool, deliver: (RawSpan) throws(TransferError) -> Void
     ) throws(TransferError) {
         try state.check()
+        if restIsDue {
+            restIsDue = false
+            try pause(failures: rejections)
+        }
         var next = range.lowerBound
         var failures: UInt32 = 0
         while next < min(range.upperBound, state.total ?? UInt64.max) {

@@ -66,16 +66,24 @@ public final class MirroredSource: BundleSource, @unchecked Sendable {
         }
     }
 
-    public func reject(_ range: Range<UInt64>) -> Bool {
-        guard let index = monitor.locked({ current?.index }),
-            board.scores.indices.contains(where: { $0 != index && !board.scores[$0].isRejected })
-        else { return false }
+    /// The next place first. When every place was rejected, all but the last get one more chance, past their caches:
+    /// a bit that flipped on the way says nothing of what a place has.
+    public func reject(_ range: Range<UInt64>) -> SecondChance {
+        guard let index = monitor.locked({ current?.index }) else { return .nowhereElse }
+        // Before the head was taken as good, nothing that the place said about the object counts.
+        if range.lowerBound == 0 { state.forgetTotal() }
+        func isLeft(_ other: Int) -> Bool { other != index && !board.scores[other].isRejected }
+        if !board.scores.indices.contains(where: isLeft), !asksAfresh {
+            asksAfresh = true
+            for other in board.scores.indices where other != index { board.scores[other].pardon() }
+        }
+        guard board.scores.indices.contains(where: isLeft) else {
+            return monitor.locked { current?.source.reject(range) } ?? .nowhereElse
+        }
         board.scores[index].reject(
             .network(.changed, source: places[index].displayName, detail: "its bytes are not the bundle's"))
         leave()
-        // Before the head was taken as good, nothing that the place said about the object counts.
-        if range.lowerBound == 0 { state.forgetTotal() }
-        return true
+        return .elsewhere
     }
 
     public func read(
@@ -103,6 +111,8 @@ public final class MirroredSource: BundleSource, @unchecked Sendable {
     }
 
     private enum Demand { case exact, available }
+    /// Whether places that were rejected are asked once more.
+    private var asksAfresh = false
     /// Rounds in a row in which no place could be asked.
     private var fruitless: UInt32 = 0
 
@@ -186,6 +196,7 @@ public final class MirroredSource: BundleSource, @unchecked Sendable {
         if let current, current.index == index { return current.source }
         leave()
         let source = try places[index].open()
+        if asksAfresh { _ = source.reject(0..<0) }
         monitor.locked {
             current = (index, source)
             if state.isCanceled { source.cancel() }

@@ -53,6 +53,12 @@ struct SourceScore: Equatable {
         lastError = error
     }
 
+    /// One more chance after a rejection.
+    mutating func pardon() {
+        isRejected = false
+        restsUntil = 0
+    }
+
     private mutating func sample(_ value: Double, at now: UInt64) {
         rate = knownRate(at: now).map { $0 + Self.weight * (value - $0) } ?? value
         measuredAt = now

@@ -42,6 +42,8 @@ public struct Attempt: Equatable, Sendable {
     /// The boot id when the record was armed, or sent back to the former slot set. Another one on the former slot set of
     /// an armed record means that the boot loader did not try; the same one, that the reboot is still due.
     public var armedBoot: String
+    /// Why it waits although it has not ended, if it does.
+    public var pause: Failure?
 
     public init(id: String, location: String, wanted: Digest?) {
         self.id = id

@@ -23,8 +23,11 @@ extension Engine {
         try saveState()
     }
 
-    /// Whether an attempt waits to be resumed.
-    public var canResume: Bool {
+    /// Whether an attempt waits to be resumed, and nobody asked it to pause.
+    public var canResume: Bool { isUnfinished && holdFailure == nil }
+
+    /// Whether an attempt was begun and has neither ended nor been armed.
+    public var isUnfinished: Bool {
         guard let attempt = machine.attempt, !attempt.location.isEmpty else { return false }
         return machine.phase.isBeforeArming && state.result(of: attempt.id) == nil
     }
@@ -69,11 +72,18 @@ extension Engine {
             throw Failure(EngineError.attemptPending(machine.record.attempt))
         default: break
         }
-        if canResume, let attempt = machine.attempt {
+        if isUnfinished, let attempt = machine.attempt {
             if id == attempt.id || (id == nil && attempt.location == location) {
                 // A renewed URL leads to the same attempt: the manifest is the identity, not the place.
                 let isSame = attempt.location == location && attempt.alternatives == alternatives
-                return try run(isSame ? attempt : attempt.moved(to: location, alternatives))
+                let next = isSame ? attempt : attempt.moved(to: location, alternatives)
+                if let holdFailure {
+                    // What is paused goes on by its own word only; its new place is kept for then.
+                    machine.note(next)
+                    try noteProgress()
+                    throw holdFailure
+                }
+                return try run(next)
             }
             try drive(machine.handle(.superseded))
         }
@@ -89,6 +99,7 @@ extension Engine {
         try latchDerived()
         try beginWork(attempt.id)
         pause = nil
+        shortage = []
         let effects = machine.handle(.requested(attempt))
         // Kept and told before the head is fetched, which may take long.
         try noteProgress()
@@ -154,7 +165,7 @@ extension Engine {
         if id == nil { fresh = "rollback-" + (try step { () throws(SystemError) in try outside.random.uuid() }) }
         try latchDerived()
         // Or the next start would go on with it, on top of the release that was asked for instead.
-        if canResume { try drive(machine.handle(.superseded)) }
+        if isUnfinished { try drive(machine.handle(.superseded)) }
         try drive(machine.handle(.rollbackRequested(fresh)))
     }
 
@@ -163,7 +174,7 @@ extension Engine {
     public func cancel(_ id: String? = nil) throws(Failure) {
         try settleRecord()
         if let id, state.result(of: id)?.phase == .canceled { return }
-        guard canResume, id == nil || id == machine.attempt?.id else { throw Failure(EngineError.nothingToCancel) }
+        guard isUnfinished, id == nil || id == machine.attempt?.id else { throw Failure(EngineError.nothingToCancel) }
         try drive(machine.handle(.cancelRequested))
     }
 
@@ -176,11 +187,14 @@ extension Engine {
             guard let event = try perform(effect) else { continue }
             if case .failed(let failure) = event { thrown = failure }
             effects += machine.handle(event)
+            if let thrown, machine.phase.isBeforeArming {
+                pause = thrown
+                noteShortage(thrown)
+            }
             try noteProgress()
         }
         closeTargets()
         if let thrown {
-            if machine.phase.isBeforeArming { pause = thrown }
             notify()
             throw thrown
         }
@@ -192,6 +206,8 @@ extension Engine {
         guard var attempt = machine.attempt else { return }
         if attempt.id.isEmpty || attempt.location.isEmpty { return }
         attempt.phase = machine.phase
+        // Until the head is there again, the reason of the last pause still stands.
+        if pause != nil || machine.phase != .planned { attempt.pause = pause }
         machine.note(attempt)
         if state.attempt != attempt {
             state.attempt = attempt
@@ -223,6 +239,7 @@ extension Attempt {
         next.cost = cost
         next.progress = progress
         next.imageBytes = imageBytes
+        next.pause = pause
         return next
     }
 }

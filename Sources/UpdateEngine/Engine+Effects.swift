@@ -130,10 +130,14 @@ extension Engine {
 
     private func finish(_ phase: Phase, _ failure: Failure?, _ reason: String) throws(Failure) {
         closeTargets()
+        pause = nil
         guard let attempt = machine.attempt, !attempt.id.isEmpty else { return }
         state.latch(
             AttemptResult(attempt, phase, failure: failure ?? Self.failure(of: machine.record, phase), reason: reason))
-        if state.attempt?.id == attempt.id { state.attempt?.phase = phase }
+        if state.attempt?.id == attempt.id {
+            state.attempt?.phase = phase
+            state.attempt?.pause = nil
+        }
         // The record is confirmed already: what it says is what the store may rise to.
         if phase == .confirmed, machine.record.phase == .confirmed {
             noteSequenceRoot()
@@ -141,6 +145,7 @@ extension Engine {
         }
         try saveState()
         try step { () throws(SystemError) in try outside.state.setCancelRequest(false) }
+        try dropHold(of: attempt.id)
         notify()
     }
 
@@ -163,6 +168,7 @@ extension Engine {
     private func makePlan() throws(Failure) -> UpdateMachine.Event {
         guard var attempt = machine.attempt else { throw Failure(EngineError.interrupted) }
         try checkCanceled()
+        try checkSpace()
         if let rotation = outside.rotation { take(rotation.newest(for: attempt.location)) }
         let source = try step { () throws(TransferError) in
             try outside.sources.openBundle(
@@ -222,6 +228,7 @@ extension Engine {
     /// The head from the first place that has the right one: a place with another bundle under this name, or with none,
     /// does not keep the device from it.
     private func fetchHead(_ source: any BundleSource, wanted: Digest?) throws(Failure) -> BundleHead {
+        var isRepeated = false
         while true {
             do throws(Failure) {
                 let head = try BundleHead.fetch(source, trust: trust)
@@ -233,7 +240,13 @@ extension Engine {
                 // A canceled transfer is the attempt's cancellation.
                 try checkCanceled()
                 let isForeign = error.category == .trust || error.code == Self.otherManifestCode
-                guard isForeign, source.reject(0..<BundleHead.firstRequest) else { throw error }
+                if !isForeign { throw error }
+                switch source.reject(0..<BundleHead.firstRequest) {
+                case .elsewhere: break
+                // Once more, past a cache that may be old or damaged.
+                case .afresh where !isRepeated: isRepeated = true
+                case .afresh, .nowhereElse: throw error
+                }
             }
         }
     }

@@ -16,6 +16,7 @@ extension Engine {
         for (index, table) in head.tables.enumerated() where !whole[index] {
             try step { () throws(SlotError) in try targets[index].open(table.component) }
         }
+        try checkSpace()
         let list = FetchList(head.tables, held: held, inOrderOfBundle: source.isSequential)
         let writer = SlotWriter(slots: targets, held: held, pace: outside.pace)
         try pump(list, from: source, head: head, into: writer)
@@ -43,6 +44,7 @@ extension Engine {
             for _ in 0..<outside.pace.workers { try Self.start("kedge-window", &threads) { workers.run() } }
             while let progress = try writer.next() {
                 try checkCanceled()
+                try checkSpace()
                 handledBytes = base.counters.reused + progress.handled
                 if writer.epochIsFull { try checkpoint(writer, base, source.bytesReceived - received) }
             }

@@ -41,13 +41,19 @@ public final class Engine: @unchecked Sendable {
     var timing: (part: AttemptCost.Part, since: UInt64)?
     /// A write of the boot record failed, and reading it again too: nobody knows which record is on the medium.
     var recordUnknown = false
-    private let monitor = Monitor()
+    /// File systems that an attempt found too full, and what was free there when it paused.
+    var shortage: [(path: String, free: UInt64)] = []
+    let monitor = Monitor()
+    /// The attempt that is asked to pause, as last seen; and whether the work in this process is to stop for it, also
+    /// when the request is gone by the time it does. Guarded by the monitor.
+    var heldAttempt: String?
+    var pauseAsked = false
     /// Whoever works is to stop; and the attempts that are, whenever they work.
     private var cancelAsked = false
     private var canceledAttempts: [String] = []
     private var stopAsked = false
-    private var cancelable: (any BundleSource)?
-    private var working = ""
+    var cancelable: (any BundleSource)?
+    var working = ""
 
     /// Cancel requests that are remembered.
     private static let canceledLimit = 32
@@ -67,6 +73,8 @@ public final class Engine: @unchecked Sendable {
             anchor: max(outside.built, outside.trust.root.created), kept: state.timeFloor)
         floors.root = outside.trust.root.floor
         floors.store = outside.floor?.kind
+        pause = machine.attempt?.pause
+        heldAttempt = outside.state.heldAttempt()
         if state.sequenceRoot == 0 { noteSequenceRoot() }
         noteBootForOverride()
         readFloor()
@@ -105,7 +113,7 @@ public final class Engine: @unchecked Sendable {
         status.handledBytes = handledBytes
         status.totalBytes = machine.attempt?.imageBytes ?? 0
         status.plan = plan
-        status.pause = pause
+        status.pause = machine.phase.isBeforeArming ? holdFailure ?? pause : nil
         status.results = state.results
         status.floors = floors
         status.overrideRequest = overrides?.request
@@ -145,11 +153,12 @@ public final class Engine: @unchecked Sendable {
         }
     }
 
-    /// Throws when somebody asked to cancel, in this process or another, or this process is to stop.
+    /// Throws when somebody asked to cancel or to pause, in this process or another, or this process is to stop.
     func checkCanceled() throws(Failure) {
         if monitor.locked({ stopAsked }) { throw Failure(EngineError.stopped) }
         let asked = monitor.locked { isCancelAsked }
         if asked || outside.state.cancelRequested() { throw Failure(EngineError.canceled) }
+        try checkHold()
     }
 
     private var isCancelAsked: Bool { cancelAsked || canceledAttempts.contains(working) }
@@ -157,7 +166,7 @@ public final class Engine: @unchecked Sendable {
     func armCancel(_ source: (any BundleSource)?) {
         monitor.locked {
             cancelable = source
-            if isCancelAsked || stopAsked { source?.cancel() }
+            if isCancelAsked || stopAsked || pauseAsked { source?.cancel() }
         }
     }
 
@@ -167,13 +176,14 @@ public final class Engine: @unchecked Sendable {
             try monitor.locked { () throws(SystemError) in
                 working = attempt
                 cancelAsked = false
+                pauseAsked = false
                 try outside.state.setCancelRequest(false)
             }
         }
     }
 
-    /// Tells the observer.
-    func notify() { observer?.engineChanged(status) }
+    /// Tells the observer how things stand.
+    public func notify() { observer?.engineChanged(status) }
 
     /// A lower bound of the time, seconds since 1970: the clock may be wrong, but it is never earlier than this.
     func now() -> Int64 { clock.now(outside.time.realSeconds()) }

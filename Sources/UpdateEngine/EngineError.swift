@@ -8,6 +8,10 @@ public enum EngineError: StableError, Equatable, Sendable {
     case canceled
     /// This process was told to stop; the attempt goes on at the next start.
     case stopped
+    /// Somebody asked for a pause; the attempt stays until it goes on or is canceled.
+    case paused(String)
+    /// A file system that the attempt writes to has less room than must stay free.
+    case lowSpace(place: String, free: UInt64, reserve: UInt64)
     /// Another attempt waits for its reboot or is on trial.
     case attemptPending(String)
     /// The running slot set is not the one to come back to: a rollback waits for its reboot.
@@ -40,6 +44,8 @@ public enum EngineError: StableError, Equatable, Sendable {
     case notYet(at: Int64)
     case nothingToConfirm
     case nothingToCancel
+    case nothingToPause
+    case nothingToResume
     case nothingToRollBack(String)
     case healthFailed(String)
     case wrongImage(String)
@@ -55,6 +61,8 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .busy: "engine.busy"
         case .canceled: "engine.canceled"
         case .stopped: "engine.stopped"
+        case .paused: "engine.paused"
+        case .lowSpace: "engine.low-space"
         case .attemptPending: "engine.attempt-pending"
         case .rebootPending: "engine.reboot-pending"
         case .badAttemptID: "engine.attempt-id"
@@ -79,6 +87,8 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .notYet: "policy.not-yet"
         case .nothingToConfirm: "engine.nothing-to-confirm"
         case .nothingToCancel: "engine.nothing-to-cancel"
+        case .nothingToPause: "engine.nothing-to-pause"
+        case .nothingToResume: "engine.nothing-to-resume"
         case .nothingToRollBack: "engine.nothing-to-roll-back"
         case .healthFailed: "health.failed"
         case .wrongImage: "health.wrong-image"
@@ -93,8 +103,8 @@ public enum EngineError: StableError, Equatable, Sendable {
 
     public var category: ErrorCategory {
         switch self {
-        case .busy, .stopped, .attemptPending, .rebootPending, .nothingToConfirm, .nothingToCancel, .nothingToRollBack,
-            .interrupted:
+        case .busy, .stopped, .paused, .attemptPending, .rebootPending, .nothingToConfirm, .nothingToCancel,
+            .nothingToPause, .nothingToResume, .nothingToRollBack, .interrupted:
             .state
         case .canceled: .canceled
         case .badAttemptID: .usage
@@ -103,7 +113,7 @@ public enum EngineError: StableError, Equatable, Sendable {
             .overrideNonce, .overrideExpired, .channelOther, .channelReplayed, .channelTime:
             .policy
         case .healthFailed, .wrongImage, .bootFailed: .health
-        case .head, .journal: .storage
+        case .head, .journal, .lowSpace: .storage
         case .reboot, .unknownRunningSlot: .boot
         }
     }
@@ -113,6 +123,9 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .busy: "another kedged works on this device"
         case .canceled: "the attempt was canceled; the running release is untouched"
         case .stopped: "kedged was told to stop; what reached the slot is kept"
+        case .paused(let id): "attempt \(id) is paused on request; what reached the slot is kept"
+        case .lowSpace(let place, let free, let reserve):
+            "\(place) has \(free) bytes free, \(reserve) must stay free; what reached the slot is kept"
         case .attemptPending(let id): "attempt \(id) waits for its reboot or is on trial"
         case .rebootPending(let running, let selected):
             "slot set \(running) runs, but slot set \(selected) is selected and holds the release to come back to"
@@ -147,6 +160,8 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .notYet(let at): "the release is not to be installed before \(at) (seconds since 1970)"
         case .nothingToConfirm: "no release is on trial"
         case .nothingToCancel: "no attempt can be canceled now"
+        case .nothingToPause: "no attempt can be paused now"
+        case .nothingToResume: "no attempt is paused or interrupted"
         case .nothingToRollBack(let why): why
         case .healthFailed(let why): "the health check failed: \(why)"
         case .wrongImage(let why): "the running slot is not what was installed: \(why)"
@@ -163,6 +178,8 @@ public enum EngineError: StableError, Equatable, Sendable {
         switch self {
         case .busy: "Wait until it is done, or ask it to stop with kedged cancel"
         case .stopped: "Start it again: the attempt goes on"
+        case .paused: "Go on with kedged resume, or give it up with kedged cancel"
+        case .lowSpace: "Free space: kedged run goes on by itself, otherwise start it again"
         case .canceled, .interrupted: "Start a new attempt when it is wanted"
         case .attemptPending: "Reboot to go on, or give it up with kedged rollback"
         case .rebootPending: "Reboot first, then start again"
@@ -184,7 +201,8 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .updaterTooOld: "Install a release that brings a newer kedged first"
         case .expired: "Choose a newer release"
         case .notYet: "Try later, or check the device's clock"
-        case .nothingToConfirm, .nothingToCancel, .nothingToRollBack: "See kedged status"
+        case .nothingToConfirm, .nothingToCancel, .nothingToPause, .nothingToResume, .nothingToRollBack:
+            "See kedged status"
         case .healthFailed: "Read the health check's output above; the former release runs again after the reboot"
         case .wrongImage: "Install again; if it comes back, the medium is failing"
         case .bootFailed: "Test the release on a spare gateway's console; the former release runs"
@@ -196,6 +214,13 @@ public enum EngineError: StableError, Equatable, Sendable {
 }
 
 extension EngineError {
+    /// `engine.paused`: the attempt waits for word, and nothing failed.
+    public static let pausedCode = EngineError.paused("").code
+    /// An attempt that ended with one of these waits for room.
+    static let spaceCodes = [
+        EngineError.lowSpace(place: "", free: 0, reserve: 0).code, "slot.no-space", "storage.no-space",
+    ]
+
     /// Whether an override may let a release in that was refused for this reason.
     var canBeOverridden: Bool {
         switch self {

@@ -79,6 +79,20 @@ public protocol StateStore: AnyObject, Sendable {
     func cancelRequested() -> Bool
     /// Leaves such a request, or takes it back.
     func setCancelRequest(_ present: Bool) throws(SystemError)
+    /// The attempt that somebody asked to pause, in whatever process; nil when there is none.
+    func heldAttempt() -> String?
+    /// Durably asks an attempt to pause in place of any other, or, with nil, none.
+    func setHeldAttempt(_ attempt: String?) throws(SystemError)
+}
+
+/// The room on the device's file systems.
+public protocol SpaceProbe: AnyObject, Sendable {
+    /// Bytes that must stay free wherever an attempt writes files.
+    var reserve: UInt64 { get }
+    /// Where the engine's own files are.
+    var data: String { get }
+    /// Free bytes where a path is or would be made; nil when the file system does not say.
+    func free(at path: String) -> UInt64?
 }
 
 /// Told of every change; called on the engine's thread, must not block for long.
@@ -113,6 +127,8 @@ public struct EngineSurroundings: Sendable {
     public let channel: ChannelFollowing?
     /// How windows are brought to their slots.
     public let pace: WritePace
+    /// Watches the room on file systems; nil where none can run full.
+    public let space: (any SpaceProbe)?
     /// Highest resident memory of this process so far, KiB.
     public let peakResidentKiB: @Sendable () -> UInt64
 
@@ -122,7 +138,7 @@ public struct EngineSurroundings: Sendable {
         health: any HealthCheck, time: any TimeSource, random: any RandomSource, tries: UInt8,
         rotation: (any TrustRotation)? = nil, floor: (any FloorStore)? = nil, built: Int64 = 0,
         overrides: (any KeptDocument)? = nil, channel: ChannelFollowing? = nil,
-        pace: WritePace = .device,
+        pace: WritePace = .device, space: (any SpaceProbe)? = nil,
         peakResidentKiB: @escaping @Sendable () -> UInt64 = { ProcessInformation.peakResidentKiB }
     ) {
         self.identity = identity
@@ -143,6 +159,7 @@ public struct EngineSurroundings: Sendable {
         self.overrides = overrides
         self.channel = channel
         self.pace = pace
+        self.space = space
         self.peakResidentKiB = peakResidentKiB
     }
 }

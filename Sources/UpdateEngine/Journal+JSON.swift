@@ -61,9 +61,29 @@ private func text(_ reader: inout JSONObjectReader, _ name: String) throws(JSONE
     return text
 }
 
+extension Failure {
+    fileprivate var json: JSONValue {
+        .members([
+            ("code", .string(code)), ("exit", .integer(Int64(category.rawValue))), ("context", .string(context)),
+            ("remedy", .string(remedy)),
+        ])
+    }
+
+    fileprivate init(_ reader: JSONObjectReader) throws(JSONError) {
+        var reader = reader
+        let code = try reader.string("code", limit: 64)
+        let exit = Int32(try reader.integer("exit", in: 1...255))
+        self.init(
+            code: code, category: ErrorCategory(rawValue: exit) ?? .unexpected, context: try text(&reader, "context"),
+            remedy: try text(&reader, "remedy"))
+        try reader.finish()
+    }
+}
+
 extension Attempt {
     var json: JSONValue {
         var members: [(String, JSONValue)] = [("id", .string(id)), ("location", .string(location))]
+        if let pause { members.append(("pause", pause.json)) }
         if !alternatives.isEmpty {
             members.append(("alternatives", .array(alternatives.map { .string($0) })))
         }
@@ -96,6 +116,7 @@ extension Attempt {
         for value in try reader.optionalArray("alternatives", most: Attempt.alternativesLimit) {
             alternatives.append(try JSONObjectReader.string(value, at: "attempt.alternatives", limit: 8192))
         }
+        if let entry = try reader.optionalObject("pause") { pause = try Failure(entry) }
         manifest = try reader.optionalDigest("manifest")
         releaseID = try text(&reader, "release")
         version = try text(&reader, "version")
@@ -125,16 +146,7 @@ extension AttemptResult {
         var members: [(String, JSONValue)] = [("attempt", .string(attempt)), ("phase", .string(phase.rawValue))]
         if let manifest { members.append(("manifest", .string(manifest.hex))) }
         members += [("release", .string(releaseID)), ("version", .string(version)), ("reason", .string(reason))]
-        if let failure {
-            members.append(
-                (
-                    "failure",
-                    .members([
-                        ("code", .string(failure.code)), ("exit", .integer(Int64(failure.category.rawValue))),
-                        ("context", .string(failure.context)), ("remedy", .string(failure.remedy)),
-                    ])
-                ))
-        }
+        if let failure { members.append(("failure", failure.json)) }
         members += [("counters", counters.json), ("cost", cost.json)]
         return .members(members)
     }
@@ -148,14 +160,7 @@ extension AttemptResult {
         let version = try text(&reader, "version")
         let reason = try text(&reader, "reason")
         var failure: Failure?
-        if var entry = try reader.optionalObject("failure") {
-            let code = try entry.string("code", limit: 64)
-            let exit = Int32(try entry.integer("exit", in: 1...255))
-            failure = Failure(
-                code: code, category: ErrorCategory(rawValue: exit) ?? .unexpected,
-                context: try text(&entry, "context"), remedy: try text(&entry, "remedy"))
-            try entry.finish()
-        }
+        if let entry = try reader.optionalObject("failure") { failure = try Failure(entry) }
         let counters = try TransferCounters(try reader.object("counters"))
         let cost = try AttemptCost(try reader.optionalObject("cost"))
         try reader.finish()

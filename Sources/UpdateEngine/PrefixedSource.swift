@@ -22,7 +22,7 @@ final class PrefixedSource: BundleSource, @unchecked Sendable {
     func cancel() { source.cancel() }
 
     /// What is rejected is not served from memory again.
-    func reject(_ range: Range<UInt64>) -> Bool {
+    func reject(_ range: Range<UInt64>) -> SecondChance {
         if range.lowerBound < start + UInt64(bytes.count) { bytes = [] }
         return source.reject(range)
     }

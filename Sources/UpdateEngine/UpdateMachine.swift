@@ -212,8 +212,8 @@ public struct UpdateMachine: Equatable, Sendable {
     }
 
     static let stoppedCode = EngineError.stopped.code
-    /// Besides the network's: a stop of this process, and a full medium, on which space may come back.
-    static let passingCodes = [stoppedCode, "slot.no-space", "storage.no-space"]
+    /// Besides the network's: a stop of this process, a pause, and a full medium, on which space may come back.
+    static let passingCodes = [stoppedCode, EngineError.pausedCode] + EngineError.spaceCodes
     static let wrongImageCode = EngineError.wrongImage("").code
 
     /// What a start has to do by itself, without anybody asking.

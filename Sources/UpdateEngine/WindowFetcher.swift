@@ -22,8 +22,15 @@ final class WindowFetcher: @unchecked Sendable {
     private var damages = 0
     private var lastDamaged: Int?
 
+    /// What damage in all may still cost, in good windows; see `damagePrice`.
+    private var credit = WindowFetcher.mostCredit
+
     /// How often a window that arrives damaged is asked for again at the same place before the attempt fails.
-    static let repeats = 2
+    static let repeats = 3
+    /// A damaged window costs as much as so many good ones earn, up to `mostCredit`: what a place wastes that damages
+    /// something now and then is bounded, eight windows and one in sixteen.
+    static let damagePrice = 16
+    static let mostCredit = 8 * damagePrice
 
     init(
         source: any BundleSource, head: BundleHead, list: FetchList, to output: HandOver<StoredItem>, pool: BufferPool
@@ -75,14 +82,15 @@ final class WindowFetcher: @unchecked Sendable {
     }
 
     /// Decides whether a damaged window is asked for once more: always where the source has another place for it,
-    /// and a few times at the same place.
+    /// and a few times at the same place, which a source on the network asks past its caches and not at once.
     private func repeatLater(_ job: FetchJob, at index: Int) throws(Failure) {
         damagedAt = nil
         if lastDamaged != index { damages = 0 }
         lastDamaged = index
-        if source.reject((payloadOffset + job.offset)..<(payloadOffset + job.end)) { return }
+        if case .elsewhere = source.reject((payloadOffset + job.offset)..<(payloadOffset + job.end)) { return }
         damages += 1
-        if damages > Self.repeats { throw damage(job) }
+        credit -= Self.damagePrice
+        if damages > Self.repeats || credit < 0 { throw damage(job) }
     }
 
     /// Sorts the bytes of a piece into the windows they belong to.
@@ -109,6 +117,7 @@ final class WindowFetcher: @unchecked Sendable {
                         throw Failure(TransferError.stopped)
                     }
                     cursor += 1
+                    credit = min(credit + 1, Self.mostCredit)
                     try finishEmpty(jobs)
                 }
             }

@@ -83,7 +83,8 @@ struct CommandLineArgumentsTests {
     @Test("The help names every command, option, section and exit status, in lines that fit a terminal")
     func help() {
         for word in [
-            "install", "status", "confirm", "rollback", "cancel", "run", "trust show", "trust update", "--attempt",
+            "install", "status", "confirm", "rollback", "pause", "resume", "cancel", "run", "reserve", "trust show",
+            "trust update", "--attempt",
             "--once", "--agent stdio",
             "--config", "--json", "--version", "[device]", "[trust]", "[boot]", "[slot NAME a]", "[health]",
             "[network]", "environment1", "cmdline", "connect-timeout", "stall-rate", "stall-seconds", "retries",

@@ -1,7 +1,8 @@
+import BootControl
 import Platform
 import StrictJSON
 import Testing
-import UpdateEngine
+@testable import UpdateEngine
 
 @testable import DeviceTwin
 
@@ -71,6 +72,61 @@ import UpdateEngine
         _ = twin.handle(.document(desired("b")))
         #expect(twin.handle(.document(desired("b", action: "cancel"))).isEmpty)
         #expect(twin.handle(.idle).isEmpty)
+    }
+
+    @Test("Pause and resume reach the attempt in work at once, any number of times, and a repeated one does nothing")
+    func pauses() {
+        var twin = TwinMachine()
+        _ = twin.handle(.document(desired("a")))
+        for round in 0..<3 {
+            #expect(twin.handle(.document(desired("a", action: "pause"))) == [.requestPause("a")], "\(round)")
+            #expect(twin.handle(.document(desired("a", action: "pause"))).isEmpty)
+            // The document that began it, delivered once more, takes nothing back.
+            #expect(twin.handle(.document(desired("a"))).isEmpty)
+            #expect(twin.handle(.idle).isEmpty)
+            let effects = twin.handle(.document(desired("a", action: "resume")))
+            #expect(effects.first == .requestResume("a") && started(effects) == ["a"])
+            #expect(twin.handle(.document(desired("a", action: "resume"))).isEmpty)
+            _ = twin.handle(.status(Self.working, at: 0))
+        }
+    }
+
+    /// An attempt `a` that is fetched.
+    private static let working: EngineStatus = {
+        var status = EngineStatus(
+            phase: .fetching, attempt: Attempt(id: "a", location: "x", wanted: nil), record: BootRecord(),
+            running: .a, bootID: "")
+        status.totalBytes = 1
+        return status
+    }()
+
+    @Test("A resume that waits for its turn is taken back by a pause")
+    func pauseBehindResume() {
+        var twin = TwinMachine()
+        _ = twin.handle(.document(desired("a")))
+        _ = twin.handle(.document(desired("a", action: "pause")))
+        #expect(twin.handle(.document(desired("a", action: "resume"))) == [.requestResume("a")])
+        #expect(twin.handle(.document(desired("a", action: "pause"))) == [.requestPause("a")])
+        #expect(twin.handle(.idle).isEmpty)
+    }
+
+    @Test("A pause reaches a wish that waits for its turn, which then starts paused")
+    func pauseWaiting() {
+        var twin = TwinMachine()
+        _ = twin.handle(.document(desired("a")))
+        _ = twin.handle(.document(desired("b")))
+        #expect(twin.handle(.document(desired("b", action: "pause"))) == [.requestPause("b")])
+        #expect(started(twin.handle(.idle)) == ["b"])
+    }
+
+    @Test("A pause of an attempt that is not there is refused")
+    func pauseUnknown() throws {
+        var twin = TwinMachine()
+        guard case .report(let patch)? = twin.handle(.document(desired("z", action: "pause"))).first else {
+            Issue.record("no report")
+            return
+        }
+        #expect(patch["ota"]?["refused"]?["code"]?.text == "engine.nothing-to-pause")
     }
 
     @Test("An attempt that the engine took up by itself after a start can be canceled and replaced like any other")

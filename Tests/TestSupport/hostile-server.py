@@ -199,6 +199,23 @@ class Handler(socketserver.BaseRequestHandler):
     def do_flipped_always(self, r):
         return self.part(r, body=self.flip(r))
 
+    def do_flipped_often(self, r):
+        """The same bit, in the first three answers that have it."""
+        with LOCK:
+            COUNTS[r.key] = COUNTS.get(r.key, 0) + (r.first <= LENGTH // 2 <= r.last)
+            damaged = COUNTS[r.key] <= 3
+        return self.part(r, body=self.flip(r) if damaged else None)
+
+    def do_broken_cache(self, r):
+        """A cache on the way has a damaged copy, and gives way to whoever asks past it."""
+        fresh = r.headers.get("cache-control") == "no-cache" and r.headers.get("pragma") == "no-cache"
+        return self.part(r, body=None if fresh else self.flip(r))
+
+    def do_old_cache(self, r):
+        """A cache on the way has another object of the same name, head and all."""
+        fresh = r.headers.get("cache-control") == "no-cache"
+        return self.part(r, body=None if fresh else OTHER[r.first : r.last + 1], tag='"one"' if fresh else '"old"')
+
     def flip(self, r):
         body = bytearray(r.body)
         spot = LENGTH // 2 - r.first

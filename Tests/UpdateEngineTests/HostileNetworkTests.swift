@@ -102,15 +102,23 @@ struct HostileCase: CustomTestStringConvertible, Sendable {
             bound: headBytes + 3 * discarded),
         HostileCase(
             title: "same, and no ETag tells", scenario: "swapped-silently", outcome: .refused("payload.damaged"),
-            bound: headBytes + 4 * window + 8 * discarded),
+            bound: headBytes + 5 * window + 8 * discarded),
         HostileCase(
             title: "length changes midway", scenario: "changed-total", outcome: .waits("transfer.changed"),
             bound: headBytes + 3 * discarded),
         HostileCase(
             title: "one bit flipped once", scenario: "flipped", outcome: .installs, bound: window + 8 * discarded),
         HostileCase(
+            title: "one bit flipped three times", scenario: "flipped-often", outcome: .installs,
+            bound: 3 * window + 8 * discarded),
+        HostileCase(
+            title: "damaged copy in a cache on the way", scenario: "broken-cache", outcome: .installs,
+            bound: window + 8 * discarded),
+        HostileCase(
+            title: "other object in a cache on the way", scenario: "old-cache", outcome: .installs),
+        HostileCase(
             title: "one bit flipped always", scenario: "flipped-always", outcome: .refused("payload.damaged"),
-            bound: headBytes + 4 * window + 8 * discarded),
+            bound: headBytes + 5 * window + 8 * discarded),
         HostileCase(
             title: "416 for a range inside", scenario: "status/416", outcome: .waits("transfer.unexpected-response")),
         HostileCase(
@@ -147,7 +155,7 @@ struct HostileCase: CustomTestStringConvertible, Sendable {
         HostileCase(title: "chunked body with trailers", scenario: "chunked", outcome: .installs, bound: 0),
         HostileCase(
             title: "another object of that size", scenario: "foreign", outcome: .refused("bundle.not-a-bundle"),
-            bound: headBytes),
+            bound: 2 * headBytes),
         HostileCase(title: "IPv6 only", scenario: "plain", outcome: .installs, bound: 0, host: "[::1]"),
         HostileCase(
             title: "DNS failure", scenario: "plain", outcome: .waits("transfer.unresolved"),

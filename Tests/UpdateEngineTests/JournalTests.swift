@@ -18,6 +18,7 @@ import Testing
         var bitmap = WindowBitmap(component: try #require(Identifier("rootfs")), count: 19)
         for index in [0, 3, 8, 18] { bitmap.insert(index) }
         attempt.progress = [bitmap]
+        attempt.pause = Failure(EngineError.lowSpace(place: "/data", free: 1, reserve: 2))
         var state = JournalState()
         state.attempt = attempt
         state.timeFloor = 1_700_000_000
@@ -35,11 +36,12 @@ import Testing
         #expect(try Journal(store).state == state("two"))
     }
 
-    @Test("An attempt of a journal that knew no cost has none")
+    @Test("An attempt of a journal that knew no cost and no pause has none")
     func withoutCost() throws {
         let attempt = try #require(try state("one").attempt)
         guard case .object(let members) = attempt.json else { throw CancellationError() }
-        let read = try Attempt(json: .object(members.filter { $0.name != "cost" }))
+        let read = try Attempt(json: .object(members.filter { $0.name != "cost" && $0.name != "pause" }))
+        #expect(read.pause == nil)
         #expect(read.cost == AttemptCost())
         #expect(read.counters == attempt.counters)
     }

@@ -16,6 +16,7 @@ final class MemoryState: StateStore, @unchecked Sendable {
     var journal: [[UInt8]?] = [nil, nil]
     var heads: [SlotSet: [UInt8]] = [:]
     var cancel = false
+    var held: String?
     var failWrites = false
 
     func readJournal(slot: Int) throws(SystemError) -> [UInt8]? { journal[slot] }
@@ -27,6 +28,8 @@ final class MemoryState: StateStore, @unchecked Sendable {
     func writeHead(_ set: SlotSet, _ bytes: [UInt8]) throws(SystemError) { heads[set] = bytes }
     func cancelRequested() -> Bool { cancel }
     func setCancelRequest(_ present: Bool) throws(SystemError) { cancel = present }
+    func heldAttempt() -> String? { held }
+    func setHeldAttempt(_ attempt: String?) throws(SystemError) { held = attempt }
 }
 
 /// The boot record of a simulated machine, with every record it ever held.
@@ -96,6 +99,25 @@ final class MemoryFloor: FloorStore, @unchecked Sendable {
         value = min(value, floor)
         writes.append(value)
     }
+}
+
+/// File systems whose room a test sets.
+final class MemorySpace: SpaceProbe, @unchecked Sendable {
+    let reserve: UInt64
+    let data = "data"
+    var free: UInt64
+    init(free: UInt64, reserve: UInt64) {
+        self.free = free
+        self.reserve = reserve
+    }
+    func free(at path: String) -> UInt64? { free }
+}
+
+/// Runs something whenever the engine says how things stand.
+final class Watcher: EngineObserver, @unchecked Sendable {
+    private let body: (EngineStatus) -> Void
+    init(_ body: @escaping (EngineStatus) -> Void) { self.body = body }
+    func engineChanged(_ status: EngineStatus) { body(status) }
 }
 
 /// A source that breaks like a network: after `limit` bytes every read ends with an error of that category.
@@ -182,6 +204,7 @@ final class TestDevice: @unchecked Sendable {
     var floor: MemoryFloor?
     var overrides: MemoryDocument?
     var channel: ChannelFollowing?
+    var space: MemorySpace?
 
     init() throws {
         directory =
@@ -268,7 +291,7 @@ final class TestDevice: @unchecked Sendable {
                 boot: boot, running: RunningSlot(slot: running, bootID: bootID), slots: FileSlots(self),
                 sources: Sources(self), state: state, power: Power(self), health: Health(self), time: FixedTime(self),
                 random: SystemRandom(), tries: 3, rotation: rotation, floor: floor, built: built,
-                overrides: overrides, channel: channel),
+                overrides: overrides, channel: channel, space: space),
             observer: observer)
     }
 

@@ -241,6 +241,9 @@ final class SampleStateStore: StateStore, @unchecked Sendable {
     func setCancelRequest(_ present: Bool) throws(SystemError) {
         if present != cancelRequested() { try device.write(layout.cancel, present ? [1] : [], "cancel request") }
     }
+    // Nobody asks these devices to pause.
+    func heldAttempt() -> String? { nil }
+    func setHeldAttempt(_ attempt: String?) throws(SystemError) {}
 }
 
 /// The bundle of a stage, in pieces of a window.
