@@ -22,7 +22,12 @@ let device: [SwiftSetting] =
     + (embedded
         ? [
             .enableExperimentalFeature("Embedded"),
-            .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"]),
+            // Without the pass that makes array literals static objects: every module that a function is inlined into
+            // numbers them anew under the same weak symbols, and the linker keeps one module's. A switch then
+            // returns another case's array.
+            .unsafeFlags([
+                "-wmo", "-Osize", "-Xfrontend", "-function-sections", "-Xllvm", "-sil-disable-pass=object-outliner",
+            ]),
         ] : [])
 /// Tests may use unsafe C interoperation freely; everything else stays on.
 let testing: [SwiftSetting] = [

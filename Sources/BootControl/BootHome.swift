@@ -19,14 +19,14 @@ public protocol BootHome: AnyObject, Sendable {
 
 extension BootHome {
     public func examine() -> [BootFinding] { [] }
+}
 
-    /// Writes the record again, so that a damaged copy is whole and all places say the same. Both copies are
-    /// written, one after the other.
-    public func repair() throws(BootError) {
-        let record = try load()
-        _ = try store(record)
-        _ = try store(record)
-    }
+/// Writes the record of `home` again, so that a damaged copy is whole and all places say the same. Both copies are
+/// written, one after the other. No method of `BootHome`, for the reason that `randomUUID(from:)` tells.
+public func repairRecord(in home: any BootHome) throws(BootError) {
+    let record = try home.load()
+    _ = try home.store(record)
+    _ = try home.store(record)
 }
 
 /// Why the boot record cannot be used.

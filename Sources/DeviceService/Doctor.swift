@@ -49,7 +49,7 @@ struct Doctor {
     }
 
     private static func repair(_ home: any BootHome) throws(Failure) {
-        do throws(BootError) { try home.repair() } catch { throw Failure(error) }
+        do throws(BootError) { try repairRecord(in: home) } catch { throw Failure(error) }
     }
 
     private static func record(in home: any BootHome) throws(Failure) -> BootRecord {

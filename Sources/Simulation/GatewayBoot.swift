@@ -38,7 +38,7 @@ public struct GatewayBoot: Sendable {
         } catch { throw .boot(error) }
         let slot = starts.last?.slot ?? .a
         do {
-            let bootID = try random.uuid()
+            let bootID = try randomUUID(from: random)
             let words = "console=ttyS0 kedge.slot=\(slot.letter) kedge.boot=\(bootID)\n"
             try FileSystem.replace(gateway.commandLine, with: Array(words.utf8))
             return GatewayBoot(starts: starts, bootID: bootID, blank: blank[slot] ?? [])

@@ -88,7 +88,7 @@ extension Engine {
             try drive(machine.handle(.superseded))
         }
         var fresh = id ?? ""
-        if id == nil { fresh = try step { () throws(SystemError) in try outside.random.uuid() } }
+        if id == nil { fresh = try step { () throws(SystemError) in try randomUUID(from: outside.random) } }
         var attempt = Attempt(id: fresh, location: location, wanted: wanted)
         attempt.alternatives = alternatives
         try run(attempt)
@@ -162,7 +162,9 @@ extension Engine {
             throw Failure(EngineError.nothingToRollBack("a rollback already waits for its reboot"))
         }
         var fresh = id ?? ""
-        if id == nil { fresh = "rollback-" + (try step { () throws(SystemError) in try outside.random.uuid() }) }
+        if id == nil {
+            fresh = "rollback-" + (try step { () throws(SystemError) in try randomUUID(from: outside.random) })
+        }
         try latchDerived()
         // Or the next start would go on with it, on top of the release that was asked for instead.
         if isUnfinished { try drive(machine.handle(.superseded)) }

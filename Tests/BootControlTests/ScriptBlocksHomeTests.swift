@@ -59,7 +59,7 @@ struct ScriptBlocksHomeTests {
         try Bytes.write([UInt8](repeating: 0, count: 1024) + Bytes.read(path).dropFirst(1024), to: path)
         #expect(home.examine().map { $0.code } == ["doctor.single-copy"])
         #expect(try home.load() == .full.revised(2))
-        try home.repair()
+        try repairRecord(in: home)
         #expect(home.examine() == [])
         #expect(try home.load() == .full.revised(4))
     }

@@ -8,7 +8,7 @@ final class Workbench {
 
     init() throws {
         let temporary = ProcessInformation.environment("TMPDIR") ?? "/tmp"
-        path = try FileSystem.absolute("\(temporary)/kedge-factory-\(SystemRandom().uuid())")
+        path = try FileSystem.absolute("\(temporary)/kedge-factory-\(randomUUID(from: SystemRandom()))")
         try FileSystem.makeDirectories(path)
     }
 

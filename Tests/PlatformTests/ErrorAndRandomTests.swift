@@ -28,8 +28,8 @@ struct ErrorAndRandomTests {
     @Test("A UUID has the form of version 4 and is another one each time")
     func uuid() throws {
         let random = SystemRandom()
-        let text = try random.uuid()
+        let text = try randomUUID(from: random)
         #expect(text.wholeMatch(of: /[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/) != nil)
-        #expect(try random.uuid() != text)
+        #expect(try randomUUID(from: random) != text)
     }
 }

@@ -6,7 +6,7 @@ struct FileSystemLinksTests {
     /// Runs `body` with a fresh directory.
     private static func inDirectory(_ body: (String) throws -> Void) throws {
         let temporary = ProcessInformation.environment("TMPDIR") ?? "/tmp"
-        let path = try FileSystem.absolute("\(temporary)/kedge-links-\(SystemRandom().uuid())")
+        let path = try FileSystem.absolute("\(temporary)/kedge-links-\(randomUUID(from: SystemRandom()))")
         try FileSystem.makeDirectories(path)
         defer { try? FileSystem.removeTree(path) }
         try body(path)

@@ -30,7 +30,7 @@ final class Workbench {
 
     init() throws {
         let temporary = ProcessInformation.environment("TMPDIR") ?? "/tmp"
-        path = try FileSystem.absolute("\(temporary)/kedge-simulation-\(SystemRandom().uuid())")
+        path = try FileSystem.absolute("\(temporary)/kedge-simulation-\(randomUUID(from: SystemRandom()))")
         try FileSystem.makeDirectories(path)
     }
 
