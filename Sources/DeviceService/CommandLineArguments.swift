@@ -216,6 +216,10 @@ struct CommandLineArguments: Equatable {
                      type = flash: path, offset, size, erase
                      type = store: path (directory)
           [health]   command (words, no shell), deadline (seconds)
+          [delta]    use = auto | always | never: take an image as a delta from the running release, or in the solid
+                     form, where that is fewer bytes over a network (default), from local places too, or not at all;
+                     full = allow | never: whether an image, or a window whose delta does not hold, may be fetched in
+                     full; most-bytes (for one attempt over a network, with K, M or G; 0: no limit)
           [network]  ca (PEM file), certificate and key (PEM files or pkcs11: URIs), key-secret (0600 file with the
                      key's passphrase or PIN), credentials (0600 file: [HOST] or [HOST:PORT] with user and password,
                      or token, and plain = yes to allow http; [proxy] with user and password)

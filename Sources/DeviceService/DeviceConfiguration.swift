@@ -41,6 +41,7 @@ struct DeviceConfiguration: Sendable {
     /// Seconds; the shorter of this and the release's own deadline counts. Nil: only the release's.
     var healthDeadline: UInt32?
     var network: NetworkConfiguration
+    var download: DownloadPolicy
     var floor: FloorPlace
     /// The channel that the device follows, if any.
     var channel: ChannelPlace?
@@ -48,7 +49,7 @@ struct DeviceConfiguration: Sendable {
     /// Where it is by default.
     static let defaultPath = "/etc/kedge/device.ini"
     private static let sections =
-        ["device", "trust", "floor", "channel", "boot", "health"] + NetworkConfiguration.sections
+        ["device", "trust", "floor", "channel", "boot", "health", "delta"] + NetworkConfiguration.sections
 
     /// Reads and checks the file. Paths are not looked at yet.
     init(path: String) throws(ServiceError) {
@@ -75,6 +76,7 @@ struct DeviceConfiguration: Sendable {
         let deadline = try reader.number("health", "deadline", 0...86400, default: 0)
         healthDeadline = deadline == 0 ? nil : UInt32(deadline)
         network = try NetworkConfiguration(&reader)
+        download = try DownloadPolicy(&reader)
         floor = try FloorPlace(&reader)
         channel = try ChannelPlace(&reader)
         slots = try Self.slots(&reader)

@@ -118,7 +118,8 @@ struct Device {
             floor: configuration.floor.store(data: configuration.data), built: KedgeVersion.made,
             overrides: FileDocument(configuration.data + "/override"),
             channel: configuration.channel?.following(data: configuration.data, network),
-            space: DeviceSpace(data: configuration.data, reserve: configuration.reserve))
+            space: DeviceSpace(data: configuration.data, reserve: configuration.reserve),
+            download: configuration.download)
     }
 
     /// The boot record's home. `running` is needed only where fallbacks are read off by it.

@@ -51,7 +51,8 @@ final class ProgressPrinter: EngineObserver, @unchecked Sendable {
         for item in plan.items {
             stream.line(
                 "  \(item.component) to \(item.slot): \(ByteCount.text(item.imageBytes)) image, "
-                    + "\(ByteCount.text(item.fetchBytes)) to fetch, \(ByteCount.text(item.reusedBytes)) already there")
+                    + "\(ByteCount.text(item.fetchBytes)) to fetch\(item.form == .windows ? "" : " as \(item.form.name)"), "
+                    + "\(ByteCount.text(item.reusedBytes)) already there")
         }
     }
 

@@ -25,6 +25,7 @@ enum StatusText {
                         + "\(ByteCount.text(attempt.counters.unchanged)) unchanged, "
                         + "\(ByteCount.text(attempt.counters.reused)) kept from before an interruption")
             }
+            lines += forms(attempt.counters.forms)
             if let cost = cost(attempt.cost) { lines.append("cost      " + cost) }
         }
         if let pause = status.pause {
@@ -52,6 +53,23 @@ enum StatusText {
         if status.time.clock != .good {
             let why = status.time.clock == .behind ? "stands before what is known of the time" : "is not believed"
             lines.append("clock     \(why); it is at least \(status.time.lowerBound) (seconds since 1970)")
+        }
+        return lines
+    }
+
+    /// What came in which form, where it was not windows alone.
+    private static func forms(_ forms: FormCounters) -> [String] {
+        var lines: [String] = []
+        for form in FormKind.allCases where form != .windows && forms[form].fetched > 0 {
+            lines.append(
+                "\(form.name)     ".prefix(10) + "\(ByteCount.text(forms[form].fetched)) fetched, "
+                    + "\(ByteCount.text(forms[form].reused)) copied from this device, "
+                    + "\(ByteCount.text(forms[form].written)) written")
+        }
+        if forms.fallbackWindows > 0 {
+            lines.append(
+                "          \(forms.fallbackWindows) windows (\(ByteCount.text(forms.fallbackBytes))) fetched in full: the "
+                    + "running slot is not what its release says")
         }
         return lines
     }

@@ -15,6 +15,7 @@ public enum ReportedDocument {
             ("release", release(status)),
             ("progress", progress(status)),
             ("bytes", bytes(status)),
+            ("forms", status.attempt.map { $0.counters.forms.json } ?? .null),
             ("cost", status.attempt.map { $0.cost.json } ?? .null),
             ("components", components(status)),
             ("triesLeft", status.record.phase == .trial ? .integer(Int64(status.record.triesLeft)) : .null),
@@ -100,6 +101,7 @@ public enum ReportedDocument {
                     ("id", .string($0.component.text)), ("slot", .string($0.slot)),
                     ("size", .integer(Int64(clamping: $0.imageBytes))),
                     ("reused", .integer(Int64(clamping: $0.reusedBytes))),
+                    ("form", .string($0.form.name)),
                     ("toFetch", .integer(Int64(clamping: $0.fetchBytes))),
                 ])
             })

@@ -29,6 +29,8 @@ public final class DeltaDecoder {
     private var cursor: DeltaGroupCursor?
     private var window = 0
     private var taken = 0
+    /// Bytes of the last window that were copied from the base or the target.
+    public private(set) var copiedBytes = 0
     /// Whether the residual of the present group could be decoded.
     private var residualState = ResidualState.decoded
 
@@ -66,7 +68,9 @@ public final class DeltaDecoder {
             place += range.length
         }
         self.cursor = cursor
-        if residualState == .decoded && !decode(group, stored.buffer, stored.length) { residualState = .unusable }
+        if residualState == .decoded && !decode(group, stored.buffer, stored.start, stored.length) {
+            residualState = .unusable
+        }
     }
 
     /// The next window of the group, in `buffer`, which holds at least the window rounded up to 4096 bytes.
@@ -82,6 +86,7 @@ public final class DeltaDecoder {
         precondition(padded <= buffer.capacity, "a window buffer is too small")
         var state = WindowComparison.holds
         var place = 0
+        copiedBytes = 0
         let zero = cursor.nextWindow() == 0
         let residual = self.residual
         // All operations are gone through even when one failed: the cursor and the residual go on behind them.
@@ -93,6 +98,7 @@ public final class DeltaDecoder {
                 taken += count
             case .copy(let range):
                 if state == .holds { state = try read(range, into: buffer, at: place) }
+                copiedBytes += range.length
             }
             place += operation.length
         }
@@ -128,9 +134,9 @@ public final class DeltaDecoder {
     }
 
     /// Decodes the residual; false when it cannot be done with these references.
-    private func decode(_ group: DeltaGroup, _ stored: AlignedBuffer, _ length: Int) -> Bool {
+    private func decode(_ group: DeltaGroup, _ stored: AlignedBuffer, _ start: Int, _ length: Int) -> Bool {
         let (references, count) = (self.references, group.residualLength)
-        let packed = stored.bytes.extracting(0..<length)
+        let packed = stored.bytes.extracting(start..<(start + length))
         let gathered = references.bytes.extracting(0..<group.referenceBytes)
         switch group.codec {
         case .none: return true

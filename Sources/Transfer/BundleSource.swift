@@ -36,6 +36,9 @@ public protocol BundleSource: AnyObject, Sendable {
     /// Whether bytes can be had only once and in rising order (a pipe).
     var isSequential: Bool { get }
 
+    /// Whether the bytes lie on this device: they cost no network, and reading more of them hardly costs time.
+    var isLocal: Bool { get }
+
     /// Ends a running read, and every later one, with `TransferError.canceled`.
     func cancel()
 }
@@ -51,8 +54,9 @@ public enum SecondChance: Equatable, Sendable {
 }
 
 extension BundleSource {
-    /// One place only, which asks for no rest and can be read in any order.
+    /// One place only, elsewhere, which asks for no rest and can be read in any order.
     public func reject(_ range: Range<UInt64>) -> SecondChance { .nowhereElse }
     public var askedRestNanoseconds: UInt64 { 0 }
     public var isSequential: Bool { false }
+    public var isLocal: Bool { false }
 }

@@ -41,6 +41,7 @@ public final class FileSource: BundleSource {
 
     public var totalLength: UInt64? { length }
     public var bytesReceived: UInt64 { state.received }
+    public var isLocal: Bool { true }
 
     public func read(
         _ range: Range<UInt64>, deliver: (RawSpan) throws(TransferError) -> Void

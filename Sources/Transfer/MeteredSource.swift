@@ -21,6 +21,7 @@ public final class MeteredSource: BundleSource, @unchecked Sendable {
     public var bytesReceived: UInt64 { inner.bytesReceived }
     public var askedRestNanoseconds: UInt64 { inner.askedRestNanoseconds }
     public var isSequential: Bool { inner.isSequential }
+    public var isLocal: Bool { inner.isLocal }
     public func reject(_ range: Range<UInt64>) -> SecondChance { inner.reject(range) }
 
     public func cancel() {

@@ -11,6 +11,8 @@ public struct TransferCounters: Equatable, Sendable {
     public var unchanged: UInt64 = 0
     /// Image bytes written to the target.
     public var written: UInt64 = 0
+    /// The same by the form in which images came.
+    public var forms = FormCounters()
 
     /// All zero.
     public init() {}
@@ -146,6 +148,11 @@ public struct WindowBitmap: Equatable, Sendable {
     public mutating func insert(_ index: Int) {
         guard index >= 0, index < count else { return }
         bits[index / 8] |= 1 << UInt8(index % 8)
+    }
+
+    /// Adds all windows.
+    mutating func insertAll() {
+        for index in 0..<count { insert(index) }
     }
 
     /// The highest window in the set, or -1.

@@ -156,7 +156,10 @@ extension Engine {
     /// Closes what the attempt in work holds open.
     func closeTargets() {
         for slot in targets { slot.close() }
+        for slot in bases { slot?.close() }
         targets = []
+        bases = []
+        forms = []
         armCancel(nil)
         source = nil
         held = []
@@ -200,7 +203,8 @@ extension Engine {
         attempt.version = manifest.version
         attempt.target = machine.running.other.letter
         attempt.imageBytes = manifest.imageBytes
-        attempt.counters.fetched += source.bytesReceived
+        let fetched = attempt.counters.fetched
+        attempt.counters.fetched = fetched + source.bytesReceived
         self.head = head
         if machine.record[machine.running].manifest == head.release.digest, machine.record.active == machine.running {
             if runningHolds(head) {
@@ -208,7 +212,13 @@ extension Engine {
                 return .alreadyRunning(attempt)
             }
         }
-        try planSlots(head, &attempt, resumes: resumes)
+        try planSlots(head, &attempt, from: source, resumes: resumes)
+        attempt.counters.fetched = fetched + source.bytesReceived
+        attempt.counters.forms += formsBefore
+        if let plan {
+            let before = attempt.counters.fetched
+            try step { () throws(EngineError) in try checkBudget(plan, fetched: before, from: source) }
+        }
         settleCost(&attempt)
         machine.note(attempt)
         try keep(head)
@@ -272,7 +282,9 @@ extension Engine {
         }
     }
 
-    private func planSlots(_ head: BundleHead, _ attempt: inout Attempt, resumes: Bool) throws(Failure) {
+    private func planSlots(
+        _ head: BundleHead, _ attempt: inout Attempt, from source: any BundleSource, resumes: Bool
+    ) throws(Failure) {
         targets = []
         held = []
         whole = []
@@ -291,11 +303,14 @@ extension Engine {
             held.append(try findHeld(targets[index], table, present, resumes ? claimed : nil, buffer))
         }
         attempt.progress = held
-        let list = FetchList(head.tables, held: held, inOrderOfBundle: source?.isSequential == true)
+        try chooseForms(head, from: source)
+        let list = FetchList(head.tables, held: heldOrInForms, inOrderOfBundle: source.isSequential)
         var items: [UpdatePlan.Item] = []
         for (index, table) in head.tables.enumerated() {
             items.append(
-                Self.item(table, slot: targets[index].displayName, held: held[index], list: list, number: index))
+                Self.item(
+                    table, slot: targets[index].displayName, held: held[index], list: list, form: forms[index],
+                    number: index))
         }
         plan = UpdatePlan(items: items)
         attempt.counters.reused = plan?.reusedBytes ?? 0
@@ -322,17 +337,17 @@ extension Engine {
     }
 
     private static func item(
-        _ table: VerifiedChunkTable, slot: String, held: WindowBitmap, list: FetchList, number: Int
+        _ table: VerifiedChunkTable, slot: String, held: WindowBitmap, list: FetchList, form: GroupList?, number: Int
     ) -> UpdatePlan.Item {
         var reused: UInt64 = 0
         var missing = 0
         for index in table.table.windows.indices {
             if held.contains(index) { reused += UInt64(table.table.plainLength(of: index)) } else { missing += 1 }
         }
-        var fetch: UInt64 = 0
+        var fetch = form?.fetchBytes ?? 0
         for job in list.jobs where job.targets[0].component == number { fetch += UInt64(job.length) }
         return UpdatePlan.Item(
             component: table.component.id, slot: slot, imageBytes: table.component.size, reusedBytes: reused,
-            fetchBytes: fetch, windowsToDo: missing, windows: table.table.windows.count)
+            form: form?.form ?? .windows, fetchBytes: fetch, windowsToDo: missing, windows: table.table.windows.count)
     }
 }

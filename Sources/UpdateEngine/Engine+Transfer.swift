@@ -6,6 +6,8 @@ internal import Transfer
 internal import Trust
 
 extension Engine {
+    /// Buffers of stored groups of a delta, 1 MiB each: one is filled while the other is decoded.
+    private static let groupBuffers = 2
     /// Stored windows in the pipeline, 1 MiB each at most and as a rule half of it. With the workers' plain windows
     /// the pipeline uses at most 5.6 MiB on two processors.
     private static let storedBuffers = 3
@@ -17,52 +19,140 @@ extension Engine {
             try step { () throws(SlotError) in try targets[index].open(table.component) }
         }
         try checkSpace()
-        let list = FetchList(head.tables, held: held, inOrderOfBundle: source.isSequential)
-        let writer = SlotWriter(slots: targets, held: held, pace: outside.pace)
-        try pump(list, from: source, head: head, into: writer)
+        let list = FetchList(head.tables, held: heldOrInForms, inOrderOfBundle: source.isSequential)
+        var flushed = held
+        let groups = forms.compactMap { $0 }
+        if !list.jobs.isEmpty || groups.isEmpty { flushed = try pumpWindows(list, from: source, head: head) }
+        if !groups.isEmpty { try pumpGroups(groups, from: source, head: head, flushed: flushed) }
         if source.isSequential { try head.checkEnd(source) }
         for (index, table) in head.tables.enumerated() where !whole[index] {
             try step { () throws(SlotError) in try targets[index].seal(table.component) }
         }
     }
 
+    /// The windows that nothing is fetched for as windows: the slot holds them, or they come in another form.
+    var heldOrInForms: [WindowBitmap] {
+        var all = held
+        for form in forms { if let form { all[form.component].insertAll() } }
+        return all
+    }
+
     /// One thread fetches and checks stored digests, some decode, check plain digests, compare and write, and this
-    /// one flushes and journals.
-    private func pump(
-        _ list: FetchList, from source: any BundleSource, head: BundleHead, into writer: SlotWriter
-    ) throws(Failure) {
-        let received = source.bytesReceived
-        let base = machine.attempt ?? Attempt(id: "", location: "", wanted: nil)
+    /// one flushes and journals. What is flushed in the end.
+    private func pumpWindows(
+        _ list: FetchList, from source: any BundleSource, head: BundleHead
+    ) throws(Failure) -> [WindowBitmap] {
+        let writer = SlotWriter(slots: targets, held: held, pace: outside.pace)
         let stored = try BufferPool(count: Self.storedBuffers, capacity: BundleLimits.window)
         let fetched = HandOver<StoredItem>()
         let prefixed = PrefixedSource(source, at: head.release.header.payloadOffset, bytes: head.surplus)
         let fetcher = WindowFetcher(source: prefixed, head: head, list: list, to: fetched, pool: stored)
         let workers = WindowWorkers(from: fetched, stored: stored, to: writer)
+        let received = source.bytesReceived
+        let pump = Pump(machine.attempt, writer: writer, source: source) {
+            var forms = FormCounters()
+            forms[.windows].fetched = source.bytesReceived - received
+            forms[.windows].written = writer.current.written
+            return forms
+        }
         var threads: [WorkerThread] = []
         do throws(Failure) {
             try Self.start("kedge-transfer", &threads) { fetcher.run() }
             for _ in 0..<outside.pace.workers { try Self.start("kedge-window", &threads) { workers.run() } }
-            while let progress = try writer.next() {
-                try checkCanceled()
-                try checkSpace()
-                handledBytes = base.counters.reused + progress.handled
-                if writer.epochIsFull { try checkpoint(writer, base, source.bytesReceived - received) }
-            }
-            try checkpoint(writer, base, source.bytesReceived - received)
+            try drain(pump)
             for thread in threads { thread.join() }
         } catch {
             source.cancel()
             stored.stop()
             writer.stop()
             for thread in threads { thread.join() }
-            // What reached the slot is worth keeping, whatever ended the transfer; a failing flush is not.
-            let pauses = error.category == .network || UpdateMachine.passingCodes.contains(error.code)
-            if pauses || error.category == .canceled {
-                try checkpoint(writer, base, source.bytesReceived - received)
-            }
-            try checkCanceled()
-            throw error
+            try keep(pump, after: error)
         }
+        return writer.flushed
+    }
+
+    /// The same for components that come as deltas or in the solid form: one thread fetches, and one decodes in order,
+    /// because every group may be made from what lies before it.
+    private func pumpGroups(
+        _ lists: [GroupList], from source: any BundleSource, head: BundleHead, flushed: [WindowBitmap]
+    ) throws(Failure) {
+        let pace = WritePace(flushBytes: outside.pace.flushBytes, holdBytes: outside.pace.holdBytes, workers: 1)
+        let writer = SlotWriter(slots: targets, held: flushed, pace: pace)
+        var buffers: [AlignedBuffer] = []
+        for _ in 0..<Self.groupBuffers {
+            buffers.append(try step { () throws(SystemError) in try AlignedBuffer(capacity: BundleLimits.window) })
+        }
+        let exchange = FormExchange(buffers: buffers)
+        let tally = FormTally()
+        let prefixed = PrefixedSource(source, at: head.release.header.payloadOffset, bytes: head.surplus)
+        let fetcher = try GroupFetcher(
+            source: prefixed, head: head, lists: lists, exchange: exchange, tally: tally, limit: byteLimit(source))
+        let decoding = GroupDecoding(
+            lists: lists, held: held, bases: bases, targets: targets, exchange: exchange, writer: writer, tally: tally,
+            full: outside.download.full)
+        let pump = Pump(machine.attempt, writer: writer, source: source) { tally.current }
+        var threads: [WorkerThread] = []
+        do throws(Failure) {
+            try Self.start("kedge-transfer", &threads) { fetcher.run() }
+            try Self.start("kedge-window", &threads) { decoding.run() }
+            try drain(pump)
+            for thread in threads { thread.join() }
+        } catch {
+            source.cancel()
+            writer.stop()
+            exchange.end()
+            exchange.fail(error)
+            for thread in threads { thread.join() }
+            try keep(pump, after: error)
+        }
+    }
+
+    /// Up to which count of received bytes a source may still be asked for whole windows.
+    private func byteLimit(_ source: any BundleSource) -> UInt64? {
+        guard let most = outside.download.mostBytes, !source.isLocal else { return nil }
+        let before = machine.attempt?.counters.fetched ?? 0
+        return source.bytesReceived + (most > before ? most - before : 0)
+    }
+
+    /// A transfer that runs, and where its counts began.
+    private struct Pump {
+        let writer: SlotWriter
+        let source: any BundleSource
+        /// The attempt and the source's count when it began.
+        let base: Attempt
+        let received: UInt64
+        let forms: () -> FormCounters
+
+        init(
+            _ base: Attempt?, writer: SlotWriter, source: any BundleSource, forms: @escaping () -> FormCounters
+        ) {
+            self.base = base ?? Attempt(id: "", location: "", wanted: nil)
+            self.writer = writer
+            self.source = source
+            received = source.bytesReceived
+            self.forms = forms
+        }
+    }
+
+    /// Flushes and journals what other threads write, to the good end.
+    private func drain(_ pump: Pump) throws(Failure) {
+        let before = handledBytes
+        while let progress = try pump.writer.next() {
+            try checkCanceled()
+            try checkSpace()
+            handledBytes = before + progress.handled
+            if pump.writer.epochIsFull { try checkpoint(pump) }
+        }
+        try checkpoint(pump)
+    }
+
+    /// What reached the slot is worth keeping, whatever ended the transfer; a failing flush is not. Throws what is to be
+    /// told of the end.
+    private func keep(_ pump: Pump, after error: Failure) throws(Failure) {
+        let pauses = error.category == .network || UpdateMachine.passingCodes.contains(error.code)
+        if pauses || error.category == .canceled { try checkpoint(pump) }
+        try checkCanceled()
+        throw error
     }
 
     private static func start(
@@ -72,16 +162,17 @@ extension Engine {
     }
 
     /// Flush, then the journal's hint: never the other way round. The workers write on meanwhile.
-    private func checkpoint(_ writer: SlotWriter, _ base: Attempt, _ received: UInt64) throws(Failure) {
-        try writer.flush()
+    private func checkpoint(_ pump: Pump) throws(Failure) {
+        try pump.writer.flush()
         guard var attempt = machine.attempt else { return }
-        let progress = writer.current
-        attempt.progress = writer.flushed
-        attempt.counters = base.counters
-        attempt.counters.fetched += received
+        let progress = pump.writer.current
+        attempt.progress = pump.writer.flushed
+        attempt.counters = pump.base.counters
+        attempt.counters.fetched += pump.source.bytesReceived - pump.received
+        attempt.counters.forms += pump.forms()
         attempt.counters.unchanged += progress.unchanged
         attempt.counters.written += progress.written
-        attempt.cost.flushes = base.cost.flushes + progress.flushes
+        attempt.cost.flushes = pump.base.cost.flushes + progress.flushes
         settleCost(&attempt)
         machine.note(attempt)
         try noteProgress()

@@ -26,6 +26,11 @@ public final class Engine: @unchecked Sendable {
     /// Components that their slot already has as a whole (a blob in a store): nothing to write or read back.
     var whole: [Bool] = []
     var targets: [any Slot] = []
+    /// The form each component comes in, where it is not its windows, and the running slot that a delta is made from.
+    var forms: [GroupList?] = []
+    var bases: [(any Slot)?] = []
+    /// What planning fetched of the forms.
+    var formsBefore = FormCounters()
     var plan: UpdatePlan?
     var handledBytes: UInt64 = 0
     var pause: Failure?

@@ -39,6 +39,10 @@ public enum EngineError: StableError, Equatable, Sendable {
     /// An older statement than one that is known, or another one of the same time.
     case channelReplayed(sequence: UInt64, known: UInt64)
     case channelTime(created: Int64)
+    /// A component, or a window of it, would have to be fetched in full.
+    case fullForbidden(String)
+    /// The attempt would take so many bytes more than it may.
+    case mostBytes(more: UInt64)
     case updaterTooOld(needed: String)
     case expired(at: Int64)
     case notYet(at: Int64)
@@ -82,6 +86,8 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .channelOther: "channel.other"
         case .channelReplayed: "channel.replayed"
         case .channelTime: "channel.time"
+        case .fullForbidden: "policy.full-download"
+        case .mostBytes: "policy.most-bytes"
         case .updaterTooOld: "policy.updater-too-old"
         case .expired: "policy.expired"
         case .notYet: "policy.not-yet"
@@ -110,7 +116,7 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .badAttemptID: .usage
         case .otherManifest, .wrongProduct, .wrongHardware, .older, .belowFloor, .sequenceJump, .floorUnknown,
             .updaterTooOld, .expired, .notYet, .belowHardFloor, .notNewest, .overrideOtherRelease, .overrideOtherDevice,
-            .overrideNonce, .overrideExpired, .channelOther, .channelReplayed, .channelTime:
+            .overrideNonce, .overrideExpired, .channelOther, .channelReplayed, .channelTime, .fullForbidden, .mostBytes:
             .policy
         case .healthFailed, .wrongImage, .bootFailed: .health
         case .head, .journal, .lowSpace: .storage
@@ -155,6 +161,9 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .channelReplayed(let sequence, let known):
             "the channel's statement is older than one that is known (sequence \(sequence), known \(known))"
         case .channelTime(let created): "the channel's statement was made at \(created), which is not believed"
+        case .fullForbidden(let component):
+            "\(component) would have to be fetched in full: no delta of the bundle fits what this device holds"
+        case .mostBytes(let more): "the attempt would fetch \(more) bytes more than it may"
         case .updaterTooOld(let needed): "the release needs kedged \(needed), this is \(KedgeVersion.text)"
         case .expired(let at): "the release expired at \(at) (seconds since 1970)"
         case .notYet(let at): "the release is not to be installed before \(at) (seconds since 1970)"
@@ -198,6 +207,9 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .channelOther: "Check name and url in [channel]"
         case .channelReplayed: "Publish the newest statement; if it is there, somebody holds it back"
         case .channelTime: "Sign the statement again with a clock that is right"
+        case .fullForbidden:
+            "Build the bundle with --delta-from the release that runs here, or set full = allow in [delta]"
+        case .mostBytes: "Raise most-bytes in [delta], or build a smaller delta"
         case .updaterTooOld: "Install a release that brings a newer kedged first"
         case .expired: "Choose a newer release"
         case .notYet: "Try later, or check the device's clock"

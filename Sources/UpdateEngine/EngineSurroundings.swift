@@ -129,6 +129,8 @@ public struct EngineSurroundings: Sendable {
     public let pace: WritePace
     /// Watches the room on file systems; nil where none can run full.
     public let space: (any SpaceProbe)?
+    /// What an attempt may fetch.
+    public let download: DownloadPolicy
     /// Highest resident memory of this process so far, KiB.
     public let peakResidentKiB: @Sendable () -> UInt64
 
@@ -138,7 +140,7 @@ public struct EngineSurroundings: Sendable {
         health: any HealthCheck, time: any TimeSource, random: any RandomSource, tries: UInt8,
         rotation: (any TrustRotation)? = nil, floor: (any FloorStore)? = nil, built: Int64 = 0,
         overrides: (any KeptDocument)? = nil, channel: ChannelFollowing? = nil,
-        pace: WritePace = .device, space: (any SpaceProbe)? = nil,
+        pace: WritePace = .device, space: (any SpaceProbe)? = nil, download: DownloadPolicy = DownloadPolicy(),
         peakResidentKiB: @escaping @Sendable () -> UInt64 = { ProcessInformation.peakResidentKiB }
     ) {
         self.identity = identity
@@ -160,6 +162,7 @@ public struct EngineSurroundings: Sendable {
         self.channel = channel
         self.pace = pace
         self.space = space
+        self.download = download
         self.peakResidentKiB = peakResidentKiB
     }
 }

@@ -33,7 +33,9 @@ extension TransferCounters {
     }
 
     var json: JSONValue {
-        .object(members.map { JSONMember(name: $0.name, value: .integer(Int64(clamping: $0.value))) })
+        .object(
+            members.map { JSONMember(name: $0.name, value: .integer(Int64(clamping: $0.value))) }
+                + [JSONMember(name: "forms", value: forms.json)])
     }
 
     init(_ reader: JSONObjectReader) throws(JSONError) {
@@ -43,6 +45,7 @@ extension TransferCounters {
         reused = UInt64(try reader.integer("reused", in: 0...Int64.max))
         unchanged = UInt64(try reader.integer("unchanged", in: 0...Int64.max))
         written = UInt64(try reader.integer("written", in: 0...Int64.max))
+        forms = try FormCounters(try reader.optionalObject("forms"))
         try reader.finish()
     }
 }

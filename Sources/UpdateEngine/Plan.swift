@@ -16,7 +16,9 @@ public struct UpdatePlan: Equatable, Sendable {
         public let imageBytes: UInt64
         /// Image bytes that the target holds already and that are left alone.
         public let reusedBytes: UInt64
-        /// Bytes to fetch for it.
+        /// How it comes.
+        public let form: FormKind
+        /// Bytes still to fetch for it.
         public let fetchBytes: UInt64
         /// Windows to write at most, and of the whole image.
         public let windowsToDo: Int

@@ -19,6 +19,7 @@ final class PrefixedSource: BundleSource, @unchecked Sendable {
     var bytesReceived: UInt64 { source.bytesReceived }
     var askedRestNanoseconds: UInt64 { source.askedRestNanoseconds }
     var isSequential: Bool { source.isSequential }
+    var isLocal: Bool { source.isLocal }
     func cancel() { source.cancel() }
 
     /// What is rejected is not served from memory again.

@@ -69,10 +69,12 @@ final class SlotWriter: @unchecked Sendable {
 
     // MARK: the workers' side
 
-    /// Writes one window, unless the slot holds it. `present` is the worker's memory to compare in.
+    /// Writes one window, unless the slot holds it; the bytes that had to be written. `present` is the worker's memory
+    /// to compare in.
+    @discardableResult
     func accept(
         _ window: consuming VerifiedWindow, of component: Int, comparingIn present: AlignedBuffer
-    ) throws(Failure) {
+    ) throws(Failure) -> Int {
         let length = window.length
         try reserve(length)
         let slot = slots[component]
@@ -89,6 +91,7 @@ final class SlotWriter: @unchecked Sendable {
             }
             monitor.signal()
         }
+        return holds ? 0 : length
     }
 
     /// Waits until so many more bytes may be written before the next flush.

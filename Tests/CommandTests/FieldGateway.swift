@@ -18,6 +18,8 @@ final class FieldGateway {
         /// Component and target slot, image.
         var images: [(name: String, bytes: [UInt8])] = [("rootfs", FieldGateway.image(megabytes: 3))]
         var key: String? = "keys/release.key"
+        /// More words for `kedge build`.
+        var arguments: [String] = []
     }
 
     /// A slot's bytes.
@@ -146,7 +148,8 @@ final class FieldGateway {
         }
         try FileSystem.replace(directory("\(release.id).toml"), with: Array(recipe.utf8))
         let out = directory("\(release.id).kedge")
-        try run(["build", "\(release.id).toml", "-o", out] + (release.key.map { ["--key", $0] } ?? []))
+        try run(
+            ["build", "\(release.id).toml", "-o", out] + (release.key.map { ["--key", $0] } ?? []) + release.arguments)
         return out
     }
 

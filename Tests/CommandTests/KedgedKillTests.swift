@@ -35,7 +35,7 @@ struct KedgedKillTests {
 
     /// Most that a kill may cost: an epoch, what is on the way in the pipeline, a head, and what the kernel held for
     /// the socket of a process that is gone (tcp(7), tcp_rmem: the third number).
-    private static func allowance() throws -> UInt64 {
+    static func allowance() throws -> UInt64 {
         let text = String(decoding: try FileSystem.read("/proc/sys/net/ipv4/tcp_rmem", limit: 4096), as: UTF8.self)
         let socket = UInt64(text.split(whereSeparator: { $0.isWhitespace }).last ?? "0") ?? 0
         return 8 << 20 + 6 << 20 + 256 << 10 + socket

@@ -67,7 +67,8 @@ import Trust
             status.plan = UpdatePlan(items: [
                 UpdatePlan.Item(
                     component: try #require(Identifier("rootfs")), slot: "rootfs b (/dev/mmcblk0p3)",
-                    imageBytes: 671_088_640, reusedBytes: 209_715_200, fetchBytes: 96_206_848, windowsToDo: 440,
+                    imageBytes: 671_088_640, reusedBytes: 209_715_200, form: .delta, fetchBytes: 96_206_848,
+                    windowsToDo: 440,
                     windows: 640)
             ])
         }

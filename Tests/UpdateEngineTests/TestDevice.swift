@@ -205,6 +205,7 @@ final class TestDevice: @unchecked Sendable {
     var overrides: MemoryDocument?
     var channel: ChannelFollowing?
     var space: MemorySpace?
+    var download = DownloadPolicy()
 
     init() throws {
         directory =
@@ -250,7 +251,7 @@ final class TestDevice: @unchecked Sendable {
     /// Builds and signs a bundle; components by name.
     func bundle(
         _ id: String, sequence: UInt64 = 1, security: UInt32 = 1, images: [(String, [UInt8])], vendor: String = "acme",
-        extra: String = "", signed: Bool = true, reboot: String = "automatic"
+        extra: String = "", signed: Bool = true, reboot: String = "automatic", forms: FormRequest = FormRequest()
     ) throws -> String {
         var text = """
             [release]
@@ -277,7 +278,7 @@ final class TestDevice: @unchecked Sendable {
         let recipe = "\(directory)/\(id).toml"
         try text.write(toFile: recipe, atomically: true, encoding: .utf8)
         let out = "\(directory)/\(id).kedge"
-        _ = try BundleBuilder(recipe: Recipe(contentsOf: recipe), created: 1_650_000_000)
+        _ = try BundleBuilder(recipe: Recipe(contentsOf: recipe), created: 1_650_000_000, forms: forms)
             .build(to: out, keys: signed ? [key] : [])
         return out
     }
@@ -291,7 +292,7 @@ final class TestDevice: @unchecked Sendable {
                 boot: boot, running: RunningSlot(slot: running, bootID: bootID), slots: FileSlots(self),
                 sources: Sources(self), state: state, power: Power(self), health: Health(self), time: FixedTime(self),
                 random: SystemRandom(), tries: 3, rotation: rotation, floor: floor, built: built,
-                overrides: overrides, channel: channel, space: space),
+                overrides: overrides, channel: channel, space: space, download: download),
             observer: observer)
     }
 
