@@ -15,6 +15,8 @@ final class TwoSlots: StateStore, @unchecked Sendable {
     func writeHead(_ set: SlotSet, _ bytes: [UInt8]) throws(SystemError) {}
     func cancelRequested() -> Bool { false }
     func setCancelRequest(_ present: Bool) throws(SystemError) {}
+    func heldAttempt() -> String? { nil }
+    func setHeldAttempt(_ attempt: String?) throws(SystemError) {}
 }
 
 /// The journal: the input is its document, in a slot whose digest is right; what is read can be saved and read again.
