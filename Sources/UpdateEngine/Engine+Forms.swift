@@ -75,7 +75,7 @@ extension Engine {
     ) throws(Failure) -> VerifiedDeltaTable {
         let start = head.release.header.payloadOffset + candidate.piece.offset
         let range = start..<(start + UInt64(candidate.piece.length))
-        var left = WindowFetcher.repeats
+        var repeats = DamageRepeats()
         while true {
             try checkCanceled()
             var stored: [UInt8] = []
@@ -94,9 +94,7 @@ extension Engine {
                 return try VerifiedDeltaTable(stored: stored, solid: solid, of: chunks)
             } catch {
                 guard case .damaged = error else { throw Failure(error) }
-                if case .elsewhere = source.reject(range) { continue }
-                if left == 0 { throw Failure(error) }
-                left -= 1
+                if !repeats.allow(range, from: source) { throw Failure(error) }
             }
         }
     }

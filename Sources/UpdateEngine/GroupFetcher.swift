@@ -25,7 +25,8 @@ final class GroupFetcher: @unchecked Sendable {
     private var current: AlignedBuffer?
     private var isDamaged = false
     private var isInterrupted = false
-    private var damages = 0
+    /// Of the batch in work.
+    private var repeats = DamageRepeats()
     private var failure: Failure?
     /// After a window in full, requests are for one batch each: the next one would only be broken off too.
     private var expectsWishes = false
@@ -93,12 +94,9 @@ final class GroupFetcher: @unchecked Sendable {
         filled = 0
     }
 
-    /// Decides whether a damaged batch is asked for once more: always where the source has another place for it, and a
-    /// few times at the same place.
+    /// Throws when a damaged batch is not asked for once more.
     private func repeatLater(_ wanted: GroupList.Batch) throws(Failure) {
-        if case .elsewhere = source.reject((payloadOffset + wanted.offset)..<(payloadOffset + wanted.end)) { return }
-        damages += 1
-        if damages > WindowFetcher.repeats {
+        if !repeats.allow((payloadOffset + wanted.offset)..<(payloadOffset + wanted.end), from: source) {
             throw Failure(
                 PayloadError.damaged(component: lists[list].table.chunks.component.id, what: "a group of the delta"))
         }
@@ -162,7 +160,7 @@ final class GroupFetcher: @unchecked Sendable {
         }
         current = nil
         filled = 0
-        damages = 0
+        repeats = DamageRepeats()
         batch += 1
         exchange.push(FetchedBatch(list: list, groups: items, buffer: buffer))
         return true
@@ -174,7 +172,7 @@ final class GroupFetcher: @unchecked Sendable {
         let entry = table.table.windows[target.window]
         let start = payloadOffset + entry.storedOffset
         let range = start..<(start + UInt64(entry.storedLength))
-        var left = WindowFetcher.repeats
+        var repeats = DamageRepeats()
         tally.addFallback(bytes: entry.storedLength)
         while true {
             let sum = source.bytesReceived + UInt64(entry.storedLength)
@@ -192,9 +190,7 @@ final class GroupFetcher: @unchecked Sendable {
                     checking: single, length: entry.storedLength, of: table, index: target.window)
                 return StoredItem(component: target.component, window: window)
             } catch {
-                if case .elsewhere = source.reject(range) { continue }
-                if left == 0 { throw Failure(error) }
-                left -= 1
+                if !repeats.allow(range, from: source) { throw Failure(error) }
             }
         }
     }
