@@ -65,18 +65,26 @@ static inline CURLcode kedge_curl_set_quick_exit(CURL *h) {
     return CURLE_OK;
 #endif
 }
-// The result of the one transfer that ended; 0 when none did. CURLMsg keeps it in a union.
-static inline int kedge_curl_next_result(CURLM *m, CURLcode *result) {
+// A transfer that ended, and its result; 0 when none did. CURLMsg keeps it in a union.
+static inline int kedge_curl_next_result(CURLM *m, CURL **handle, CURLcode *result) {
     int left = 0;
     CURLMsg *message;
     while ((message = curl_multi_info_read(m, &left)) != NULL) {
         if (message->msg == CURLMSG_DONE) {
+            *handle = message->easy_handle;
             *result = message->data.result;
             return 1;
         }
     }
     return 0;
 }
+// Each transfer on a connection of its own: a paused stream would hold all others of its connection back.
+static inline CURLMcode kedge_curl_set_single(CURLM *m) {
+    return curl_multi_setopt(m, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+}
+// What a write callback answers to be called again later with the same bytes.
+static inline size_t kedge_curl_later(void) { return CURL_WRITEFUNC_PAUSE; }
+static inline CURLcode kedge_curl_go_on(CURL *h) { return curl_easy_pause(h, CURLPAUSE_CONT); }
 // Which thread runs: debug builds let one thread's calls fail (CurlCall.swift).
 static inline unsigned long kedge_curl_thread(void) { return (unsigned long)pthread_self(); }
 // Gives the token's key to OpenSSL. An engine is what libcurl knows since 7.9; 8.12 and newer also take an OpenSSL

@@ -11,6 +11,7 @@
 #include <curl/curl.h>
 #undef curl_easy_setopt
 #undef curl_easy_getinfo
+#undef curl_multi_setopt
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -43,6 +44,8 @@ static CURLUcode (*real_curl_url_get)(const CURLU *, CURLUPart, char **, unsigne
 static CURLUcode (*real_curl_url_set)(CURLU *, CURLUPart, const char *, unsigned int);
 static const char *(*real_curl_url_strerror)(CURLUcode);
 static curl_version_info_data *(*real_curl_version_info)(CURLversion);
+static CURLcode (*real_curl_easy_pause)(CURL *, int);
+static CURLMcode (*real_curl_multi_setopt)(CURLM *, CURLMoption, ...);
 static CURLcode (*real_curl_easy_setopt)(CURL *, CURLoption, ...);
 static CURLcode (*real_curl_easy_getinfo)(CURL *, CURLINFO, ...);
 
@@ -79,6 +82,8 @@ static void load(void) {
         {"curl_url_set", (void **)&real_curl_url_set},
         {"curl_url_strerror", (void **)&real_curl_url_strerror},
         {"curl_version_info", (void **)&real_curl_version_info},
+        {"curl_easy_pause", (void **)&real_curl_easy_pause},
+        {"curl_multi_setopt", (void **)&real_curl_multi_setopt},
         {"curl_easy_setopt", (void **)&real_curl_easy_setopt},
         {"curl_easy_getinfo", (void **)&real_curl_easy_getinfo},
     };
@@ -146,6 +151,19 @@ const char *kedge_lazy_curl_url_strerror(CURLUcode c) {
 }
 curl_version_info_data *kedge_lazy_curl_version_info(CURLversion v) {
     return ready() ? real_curl_version_info(v) : NULL;
+}
+CURLcode kedge_lazy_curl_easy_pause(CURL *h, int what) {
+    return ready() ? real_curl_easy_pause(h, what) : CURLE_FAILED_INIT;
+}
+
+CURLMcode kedge_lazy_curl_multi_setopt(CURLM *m, CURLMoption o, ...) {
+    if (!ready()) return CURLM_INTERNAL_ERROR;
+    va_list arguments;
+    va_start(arguments, o);
+    // Only options that take a long are set (curl/multi.h).
+    CURLMcode code = real_curl_multi_setopt(m, o, va_arg(arguments, long));
+    va_end(arguments);
+    return code;
 }
 
 CURLcode kedge_lazy_curl_easy_setopt(CURL *h, CURLoption o, ...) {

@@ -223,7 +223,8 @@ struct CommandLineArguments: Equatable {
           [network]  ca (PEM file), certificate and key (PEM files or pkcs11: URIs), key-secret (0600 file with the
                      key's passphrase or PIN), credentials (0600 file: [HOST] or [HOST:PORT] with user and password,
                      or token, and plain = yes to allow http; [proxy] with user and password)
-                     proxy (URL; empty: none), no-proxy (hosts, with commas), http2 (yes or no)
+                     proxy (URL; empty: none), no-proxy (hosts, with commas), http2 (yes or no), read-ahead (yes
+                     or no: whether the next range is asked for while one still comes, over a second connection)
                      cache (URL of a directory in the LAN, asked first), mirrors (URLs of directories, asked last)
                      connect-timeout (20 s), stall-rate (1024 bytes/s), stall-seconds (30), retries (8 in a row without
                      a byte), retry-budget (32, and one for each 64 KiB), back-off-ms (2000), back-off-cap (900 s),

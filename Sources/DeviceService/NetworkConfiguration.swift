@@ -46,6 +46,7 @@ struct NetworkConfiguration: Sendable {
         credentialsFile = reader.optional("network", "credentials")
         http.proxy = reader.optional("network", "proxy")
         http.noProxy = reader.optional("network", "no-proxy")
+        http.readsAhead = try reader.flag("network", "read-ahead", default: true)
         http.allowsHTTP2 = try reader.flag("network", "http2", default: true)
     }
 

@@ -26,6 +26,10 @@ public protocol BundleSource: AnyObject, Sendable {
         _ range: Range<UInt64>, deliver: (RawSpan) throws(TransferError) -> Void
     ) throws(TransferError)
 
+    /// What will be read after the next read. A source may ask for it while the read before still flows, so that a
+    /// link with latency does not stand still between them; it costs memory of the kernel only.
+    func announce(_ range: Range<UInt64>)
+
     /// The bytes that came of `range` are not the bundle's: a digest that the signed manifest covers says so. Where
     /// the next read asks for them. Between two reads, by the reading thread.
     func reject(_ range: Range<UInt64>) -> SecondChance
@@ -54,7 +58,8 @@ public enum SecondChance: Equatable, Sendable {
 }
 
 extension BundleSource {
-    /// One place only, elsewhere, which asks for no rest and can be read in any order.
+    /// One place only, elsewhere, which asks for no rest, can be read in any order, and is not read ahead.
+    public func announce(_ range: Range<UInt64>) {}
     public func reject(_ range: Range<UInt64>) -> SecondChance { .nowhereElse }
     public var askedRestNanoseconds: UInt64 { 0 }
     public var isSequential: Bool { false }

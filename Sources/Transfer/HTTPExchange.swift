@@ -22,7 +22,8 @@ final class HTTPExchange {
     private let rule: ResponseRule
     private let state: SourceState
     private let time: any TimeSource
-    private let deliver: (RawSpan) throws(TransferError) -> Void
+    /// Nil while the answer is ahead of its turn: then its body stays where it is, in the socket.
+    private var deliver: ((RawSpan) throws(TransferError) -> Void)?
 
     private var head: ResponseHead?
     private var headBytes = 0
@@ -39,7 +40,7 @@ final class HTTPExchange {
 
     init(
         rule: ResponseRule, overTLS: Bool, stall: StallWatch, state: SourceState, time: any TimeSource,
-        deliver: @escaping (RawSpan) throws(TransferError) -> Void
+        deliver: ((RawSpan) throws(TransferError) -> Void)?
     ) {
         self.rule = rule
         self.overTLS = overTLS
@@ -49,8 +50,27 @@ final class HTTPExchange {
         self.deliver = deliver
     }
 
+    /// The turn of an answer that was asked for ahead: it is delivered now, and the server's time counts from here.
+    func start(_ deliver: @escaping (RawSpan) throws(TransferError) -> Void) {
+        self.deliver = deliver
+        if isConnected { stall.begin(at: time.monotonicNanoseconds()) }
+    }
+
+    /// Bytes that were asked for and did not come yet.
+    var remaining: UInt64 { rule.request.count - min(delivered, rule.request.count) }
+
+    /// Whether libcurl holds a piece back until the answer's turn.
+    private(set) var isWaiting = false
+
+    /// Whether it was ended from this side.
+    var isEndedHere: Bool { ownError != nil }
+
     /// A connection stands, the request goes out now.
-    func connected() { stall.begin(at: time.monotonicNanoseconds()) }
+    func connected() {
+        isConnected = true
+        if deliver != nil { stall.begin(at: time.monotonicNanoseconds()) }
+    }
+    private var isConnected = false
 
     /// Whether the connection must be given up because the server sends too little.
     func isStalled() -> Bool { stall.isStalled(at: time.monotonicNanoseconds()) }
@@ -85,16 +105,25 @@ final class HTTPExchange {
         return true
     }
 
-    /// Takes a piece of the body; false ends the transfer.
-    func takeBody(_ bytes: RawSpan) -> Bool {
+    /// What becomes of a piece of the body.
+    enum Reception { case taken, later, refused }
+
+    /// Takes a piece of the body.
+    func takeBody(_ bytes: RawSpan) -> Reception {
+        let verdict = judged()
+        if case .accept = verdict, deliver == nil {
+            isWaiting = true
+            return .later
+        }
         state.count(bytes.byteCount)
         stall.received(bytes.byteCount)
-        guard case .accept(let expected, _) = judged() else {
+        guard case .accept(let expected, _) = verdict, let deliver else {
             discarded += bytes.byteCount
-            return discarded <= Self.discardLimit
+            return discarded <= Self.discardLimit ? .taken : .refused
         }
         if UInt64(bytes.byteCount) > expected - delivered {
-            return fail(.wrongLength, "more than the announced \(expected) bytes came")
+            _ = fail(.wrongLength, "more than the announced \(expected) bytes came")
+            return .refused
         }
         let before = time.monotonicNanoseconds()
         do {
@@ -102,11 +131,11 @@ final class HTTPExchange {
             try deliver(bytes)
         } catch {
             ownError = error
-            return false
+            return .refused
         }
         delivered += UInt64(bytes.byteCount)
         stall.exclude(nanoseconds: time.monotonicNanoseconds() - before)
-        return true
+        return .taken
     }
 
     /// The verdict on the last head; nil before there is one.

@@ -28,6 +28,9 @@ public struct HTTPOptions: Equatable, Sendable {
     /// Whether HTTP/2 is used over TLS where the server offers it; otherwise HTTP/1.1.
     public var allowsHTTP2 = true
 
+    /// Whether the next range is asked for, over a second connection, while the one before still flows.
+    public var readsAhead = true
+
     /// A proxy URL; empty: no proxy; nil: what the environment says (`http_proxy`, `https_proxy`, `no_proxy`).
     public var proxy: String?
 

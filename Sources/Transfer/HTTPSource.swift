@@ -18,6 +18,15 @@ public final class HTTPSource: BundleSource, @unchecked Sendable {
     /// How often bytes that came were rejected, and whether the rest after the last time is still due.
     private var rejections: UInt32 = 0
     private var restIsDue = false
+    /// What comes after the present read, and the request for it where that is out.
+    private var announced: Range<UInt64>?
+    private var ahead: (request: RangeRequest, exchange: HTTPExchange)?
+    /// How often an answer that was asked for ahead did not come; a server that takes only one connection of a device is
+    /// not asked for two again and again.
+    private var failuresAhead = 0
+    private static let mostFailuresAhead = 3
+    /// Bytes of the present answer that are still to come when the next one is asked for: what 10 MiB/s bring in 100 ms.
+    static let aheadDistance: UInt64 = 1 << 20
     /// What the last answer asked for by Retry-After, within its cap.
     public private(set) var askedRestNanoseconds: UInt64 = 0
 
@@ -61,6 +70,10 @@ public final class HTTPSource: BundleSource, @unchecked Sendable {
         try fetch(range, mayEndEarly: true, deliver: deliver)
     }
 
+    public func announce(_ range: Range<UInt64>) {
+        announced = options.readsAhead && !range.isEmpty ? range : nil
+    }
+
     public func cancel() {
         state.cancel()
         connection.wake()
@@ -71,6 +84,7 @@ public final class HTTPSource: BundleSource, @unchecked Sendable {
     public func reject(_ range: Range<UInt64>) -> SecondChance {
         rejections += 1
         restIsDue = true
+        dropAhead()
         connection.asksPastCaches = true
         // Before the head was taken as good, nothing that was said about the object counts.
         if range.lowerBound == 0 {
@@ -82,6 +96,19 @@ public final class HTTPSource: BundleSource, @unchecked Sendable {
 
     /// Requests what is missing until it is there, or an error is final, or too many tries in a row brought nothing.
     private func fetch(
+        _ range: Range<UInt64>, mayEndEarly: Bool, deliver: (RawSpan) throws(TransferError) -> Void
+    ) throws(TransferError) {
+        // What was announced is behind this read, whatever becomes of it.
+        defer { announced = nil }
+        do throws(TransferError) {
+            try requestAll(range, mayEndEarly: mayEndEarly, deliver: deliver)
+        } catch {
+            dropAhead()
+            throw error
+        }
+    }
+
+    private func requestAll(
         _ range: Range<UInt64>, mayEndEarly: Bool, deliver: (RawSpan) throws(TransferError) -> Void
     ) throws(TransferError) {
         try state.check()
@@ -98,9 +125,11 @@ public final class HTTPSource: BundleSource, @unchecked Sendable {
             budget.received(delivered)
             askedRestNanoseconds = 0
             switch outcome {
+            case nil: continue
             case .complete: return
             case .failed(let error): throw error
             case .broken(let error, let seconds):
+                dropAhead()
                 failures = delivered > 0 ? 1 : failures + 1
                 askedRestNanoseconds = granted(seconds)
                 if failures >= max(options.attemptsWithoutProgress, 1) || !budget.spend() { throw error }
@@ -115,26 +144,81 @@ public final class HTTPSource: BundleSource, @unchecked Sendable {
         return RangeRequest(first: request.first, last: total - 1, mayEndEarly: true)
     }
 
-    /// One request: how it ended and how many bytes it delivered.
+    /// One request: how it ended and how many bytes it delivered; nil where an answer that was asked for ahead did not
+    /// come, which says nothing.
     private func send(
         _ request: RangeRequest, deliver: (RawSpan) throws(TransferError) -> Void
-    ) throws(TransferError) -> (ExchangeOutcome, UInt64) {
+    ) throws(TransferError) -> (ExchangeOutcome?, UInt64) {
         // libcurl keeps the closure behind a raw pointer for the length of the request only.
         try withoutActuallyEscaping(deliver) {
-            (deliver) throws(TransferError) -> (ExchangeOutcome, UInt64) in
-            let exchange = HTTPExchange(
-                rule: ResponseRule(request: request, known: identity, source: displayName, isSigned: address.isSigned),
-                overTLS: address.isSecure,
-                stall: StallWatch(
-                    bytesPerSecond: options.stallBytesPerSecond, windowMilliseconds: options.stallMilliseconds),
-                state: state, time: time, deliver: deliver)
-            let outcome = try connection.run(exchange, request, ifRange: identity.tag?.strongText, state: state)
+            (deliver) throws(TransferError) -> (ExchangeOutcome?, UInt64) in
+            let early = takeAhead(request)
+            let exchange = early ?? makeExchange(request, deliver: deliver)
+            let meanwhile = { self.askAhead(behind: exchange) }
+            let outcome: ExchangeOutcome
+            if early != nil {
+                exchange.start(deliver)
+                outcome = try connection.runAhead(exchange, state: state, meanwhile: meanwhile)
+                if exchange.delivered == 0, !exchange.isEndedHere, state.interruption == nil {
+                    failuresAhead += 1
+                    return (nil, 0)
+                }
+            } else {
+                outcome = try connection.run(
+                    exchange, request, ifRange: identity.tag?.strongText, state: state, meanwhile: meanwhile)
+            }
             if let learned = exchange.learned {
                 identity.total = learned.total
                 if identity.tag == nil { identity.tag = learned.tag }
             }
             return (outcome, exchange.delivered)
         }
+    }
+
+    private func makeExchange(
+        _ request: RangeRequest, deliver: ((RawSpan) throws(TransferError) -> Void)?
+    ) -> HTTPExchange {
+        HTTPExchange(
+            rule: ResponseRule(request: request, known: identity, source: displayName, isSigned: address.isSigned),
+            overTLS: address.isSecure,
+            stall: StallWatch(
+                bytesPerSecond: options.stallBytesPerSecond, windowMilliseconds: options.stallMilliseconds),
+            state: state, time: time, deliver: deliver)
+    }
+
+    // MARK: reading ahead
+
+    /// Asks for what was announced when the present answer comes to its end.
+    private func askAhead(behind present: HTTPExchange) {
+        guard let range = announced, ahead == nil, present.remaining <= Self.aheadDistance,
+            failuresAhead < Self.mostFailuresAhead, let total = state.total, range.upperBound <= total
+        else { return }
+        announced = nil
+        let request = RangeRequest(first: range.lowerBound, last: range.upperBound - 1, mayEndEarly: false)
+        let exchange = makeExchange(request, deliver: nil)
+        do throws(TransferError) {
+            try connection.sendAhead(exchange, request, ifRange: identity.tag?.strongText)
+            ahead = (request, exchange)
+        } catch {
+            // It is asked for in its turn, and then tells what is wrong.
+            failuresAhead += 1
+        }
+    }
+
+    /// The answer to this request, where it was asked for ahead; anything else that was is given up.
+    private func takeAhead(_ request: RangeRequest) -> HTTPExchange? {
+        guard let ahead, ahead.request.first == request.first, ahead.request.last == request.last else {
+            dropAhead()
+            return nil
+        }
+        self.ahead = nil
+        return ahead.exchange
+    }
+
+    private func dropAhead() {
+        if ahead == nil { return }
+        ahead = nil
+        connection.dropAhead()
     }
 
     /// What the server asked for, within its cap.

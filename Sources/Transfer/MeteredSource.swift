@@ -24,6 +24,16 @@ public final class MeteredSource: BundleSource, @unchecked Sendable {
     public var isLocal: Bool { inner.isLocal }
     public func reject(_ range: Range<UInt64>) -> SecondChance { inner.reject(range) }
 
+    /// Nothing is asked for ahead of a budget: what a server has sent is paid for, taken or not.
+    public func announce(_ range: Range<UInt64>) {
+        do throws(TransferError) {
+            if try meter.allowance() == .max { inner.announce(range) }
+        } catch {
+            // The read itself will tell.
+            return
+        }
+    }
+
     public func cancel() {
         state.cancel()
         inner.cancel()

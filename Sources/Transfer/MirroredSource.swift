@@ -16,10 +16,11 @@ public struct BundlePlace: Sendable {
 /// One bundle at several places. What the bundle is, the manifest says and no place does: a place whose bytes do not
 /// fit the manifest is dropped, one that fails rests, and the read goes on behind the last delivered byte elsewhere.
 ///
-/// Long reads are cut into segments, so that a place that comes back, a LAN cache above all, is used again before the
-/// whole bundle has gone over the far one. One place is open at a time: memory does not grow with their number.
+/// Every few megabytes of a long read it looks which place is best, so that one that comes back, a LAN cache above all, is
+/// used again before the whole bundle has gone over the far one. As long as the same one is, it is one request: on a link
+/// with latency, each new one costs a round trip. One place is open at a time: memory does not grow with their number.
 public final class MirroredSource: BundleSource, @unchecked Sendable {
-    /// Bytes that are asked for at once.
+    /// Bytes after which it looks whether another place is better.
     static let segmentBytes: UInt64 = 8 * 1024 * 1024
     /// Shortest rest of a place that answered wrongly: it will hardly do better in a few seconds.
     private static let refusalRestMilliseconds: UInt32 = 30_000
@@ -66,6 +67,10 @@ public final class MirroredSource: BundleSource, @unchecked Sendable {
         }
     }
 
+    public func announce(_ range: Range<UInt64>) {
+        monitor.locked { current }?.source.announce(range)
+    }
+
     /// The next place first. When every place was rejected, all but the last get one more chance, past their caches:
     /// a bit that flipped on the way says nothing of what a place has.
     public func reject(_ range: Range<UInt64>) -> SecondChance {
@@ -92,8 +97,7 @@ public final class MirroredSource: BundleSource, @unchecked Sendable {
         try state.check()
         var next = range.lowerBound
         while next < range.upperBound {
-            let end = min(range.upperBound, next + Self.segmentBytes)
-            next += try segment(next..<end, .exact, deliver).bytes
+            next += try segment(next..<range.upperBound, .exact, deliver).bytes
         }
     }
 
@@ -133,6 +137,10 @@ public final class MirroredSource: BundleSource, @unchecked Sendable {
                     watch.isSlow = true
                     throw .stopped
                 }
+                if watch.bytes >= Self.segmentBytes, try self.isMoving(from: index, watch) {
+                    watch.isMoving = true
+                    throw .stopped
+                }
             }
             switch demand {
             case .exact: try source.read(range, deliver: pass)
@@ -141,20 +149,31 @@ public final class MirroredSource: BundleSource, @unchecked Sendable {
             board.scores[index].delivered(
                 bytes: watch.bytes, nanoseconds: watch.nanoseconds, at: time.monotonicNanoseconds())
             fruitless = 0
-            return (watch.bytes, true)
+            return (watch.passed, true)
         } catch {
-            if watch.bytes > 0 { fruitless = 0 }
+            if watch.passed > 0 { fruitless = 0 }
             if let own = watch.readerError { throw own }
             try state.check()
-            if watch.isSlow {
+            if watch.isMoving {
+                leave()
+            } else if watch.isSlow {
                 board.scores[index].crawled(
                     bytes: watch.bytes, nanoseconds: watch.nanoseconds, at: time.monotonicNanoseconds())
                 leave()
             } else {
                 try note(error, at: index)
             }
-            return (watch.bytes, false)
+            return (watch.passed, false)
         }
+    }
+
+    /// Scores what came since the last look, and says whether the rest is better read elsewhere.
+    private func isMoving(from index: Int, _ watch: SegmentWatch) throws(TransferError) -> Bool {
+        let now = time.monotonicNanoseconds()
+        board.scores[index].delivered(bytes: watch.bytes, nanoseconds: watch.nanoseconds, at: now)
+        watch.beginAgain()
+        guard let best = board.choose(at: now) else { return false }
+        return best != index
     }
 
     /// Every place must have the object that the first good answer told of.
@@ -232,7 +251,10 @@ private final class SegmentWatch {
     private var lookAt: UInt64
     private(set) var bytes: UInt64 = 0
     private(set) var readerError: TransferError?
+    /// The same since the first request of the read, whatever was scored already.
+    private(set) var passed: UInt64 = 0
     var isSlow = false
+    var isMoving = false
 
     /// How often the rate of a running read is looked at.
     private static let interval: UInt64 = 5_000_000_000
@@ -253,9 +275,17 @@ private final class SegmentWatch {
             throw error
         }
         bytes += UInt64(piece.byteCount)
+        passed += UInt64(piece.byteCount)
         let taken = time.monotonicNanoseconds() - before
         start += taken
         lookAt += taken
+    }
+
+    /// What comes from here on is measured by itself.
+    func beginAgain() {
+        bytes = 0
+        start = time.monotonicNanoseconds()
+        lookAt = start + Self.interval
     }
 
     /// Since the first request of the segment went out.

@@ -22,6 +22,12 @@ final class PrefixedSource: BundleSource, @unchecked Sendable {
     var isLocal: Bool { source.isLocal }
     func cancel() { source.cancel() }
 
+    /// What is in memory needs no request.
+    func announce(_ range: Range<UInt64>) {
+        let end = start + UInt64(bytes.count)
+        if range.lowerBound >= end || range.lowerBound < start { source.announce(range) }
+    }
+
     /// What is rejected is not served from memory again.
     func reject(_ range: Range<UInt64>) -> SecondChance {
         if range.lowerBound < start + UInt64(bytes.count) { bytes = [] }

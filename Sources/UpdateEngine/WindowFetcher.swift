@@ -70,6 +70,7 @@ final class WindowFetcher: @unchecked Sendable {
         guard cursor < jobs.count, let last = jobs.last(where: { $0.length > 0 }) else { return run.upperBound }
         position = jobs[cursor].offset
         let range = (payloadOffset + position)..<(payloadOffset + last.end)
+        announce(behind: run.upperBound)
         do throws(TransferError) {
             try source.read(range) { (piece) throws(TransferError) in try self.take(piece, jobs) }
         } catch {
@@ -79,6 +80,15 @@ final class WindowFetcher: @unchecked Sendable {
         guard damagedAt == cursor, cursor < jobs.count else { return run.upperBound }
         try repeatLater(jobs[cursor], at: run.lowerBound + cursor)
         return run.lowerBound + cursor
+    }
+
+    /// Tells the source what the next request will be.
+    private func announce(behind index: Int) {
+        let run = list.run(from: index)
+        guard let first = list.jobs[run].first(where: { $0.length > 0 }),
+            let last = list.jobs[run].last(where: { $0.length > 0 })
+        else { return }
+        source.announce((payloadOffset + first.offset)..<(payloadOffset + last.end))
     }
 
     /// Decides whether a damaged window is asked for once more: always where the source has another place for it,

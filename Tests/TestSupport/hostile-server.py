@@ -199,6 +199,19 @@ class Handler(socketserver.BaseRequestHandler):
     def do_flipped_always(self, r):
         return self.part(r, body=self.flip(r))
 
+    def do_third_refused(self, r):
+        """Whatever comes third is told to come later."""
+        return self.simple(503) if r.number == 3 else self.part(r)
+
+    def do_waits_for_next(self, r):
+        """The second request is answered when the third one is there."""
+        path = f"/{r.scenario}/{r.key}"
+        for _ in range(1000):
+            if r.number != 2 or COUNTS[path] >= 3:
+                return self.part(r)
+            time.sleep(0.01)
+        return self.simple(500)
+
     def do_flipped_often(self, r):
         """The same bit, in the first three answers that have it."""
         with LOCK:
