@@ -89,7 +89,8 @@ struct CommandLineArgumentsTests {
             "--config", "--json", "--version", "[device]", "[trust]", "[boot]", "[slot NAME a]", "[health]",
             "[network]", "environment1", "cmdline", "connect-timeout", "stall-rate", "stall-seconds", "retries",
             "back-off-ms", "back-off-cap", "retry-budget", "deadline", "spread", "cache", "mirrors", "class-command",
-            "certificate", "key-secret", "credentials", "no-proxy", "http2", "read-ahead", "pause-cap", "[network cellular]",
+            "certificate", "key-secret", "credentials", "no-proxy", "http2", "read-ahead", "pause-cap",
+            "[network cellular]",
             "budget",
             "budget-days", "window", "--source", "--manifest",
         ] {
