@@ -1,16 +1,20 @@
 import Foundation
 import Platform
+import TestSupport
 import Testing
 
 /// nginx on a free loopback port, serving a directory and noting the body bytes of every answer.
 final class BundleServer {
     let port: Int
     private let directory: CommandDirectory
+    private let isSecure: Bool
     private let process = Process()
     private let input = Pipe()
 
-    /// `rate` in bytes per second for each request; nil: as fast as it goes.
-    init(serving root: String, rate: Int? = nil) throws {
+    /// `rate` in bytes per second for each request; nil: as fast as it goes. With `identity` it speaks TLS, and only to
+    /// whoever has a certificate of this authority.
+    init(serving root: String, rate: Int? = nil, identity: TestCertificates? = nil) throws {
+        isSecure = identity != nil
         directory = try CommandDirectory()
         port = try Loopback.freePort()
         try FileSystem.makeDirectories(directory("temp"))
@@ -25,7 +29,8 @@ final class BundleServer {
                 access_log access.log bytes;
                 \(paths)
                 server {
-                    listen 127.0.0.1:\(port) sndbuf=64k;
+                    listen 127.0.0.1:\(port) \(isSecure ? "ssl" : "") sndbuf=64k;
+                    \(identity.map(Self.certificates) ?? "")
                     root \(root);
                     \(rate.map { "limit_rate \($0);" } ?? "")
                     location = /portal.kedge { default_type text/html; return 200 "<html>log in first</html>"; }
@@ -46,6 +51,13 @@ final class BundleServer {
         try #require(Loopback.connects(to: port), "nginx does not listen")
     }
 
+    private static func certificates(_ identity: TestCertificates) -> String {
+        """
+        ssl_certificate \(identity.server); ssl_certificate_key \(identity.server);
+        ssl_client_certificate \(identity.authority); ssl_verify_client on;
+        """
+    }
+
     deinit {
         // A line and not only the end: another test's child may hold a copy of this pipe.
         try? input.fileHandleForWriting.write(contentsOf: Data("\n".utf8))
@@ -54,7 +66,7 @@ final class BundleServer {
     }
 
     func url(_ path: String) -> String {
-        "http://127.0.0.1:\(port)/\(path.split(separator: "/").last.map(String.init) ?? "")"
+        "\(isSecure ? "https" : "http")://127.0.0.1:\(port)/\(path.split(separator: "/").last.map(String.init) ?? "")"
     }
 
     /// Body bytes sent so far. nginx notes an answer when it ended, so this waits until no more come.
