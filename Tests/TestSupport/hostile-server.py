@@ -199,9 +199,20 @@ class Handler(socketserver.BaseRequestHandler):
     def do_flipped_always(self, r):
         return self.part(r, body=self.flip(r))
 
-    def do_third_refused(self, r):
-        """Whatever comes third is told to come later."""
-        return self.simple(503) if r.number == 3 else self.part(r)
+    def do_refuses_ahead(self, r):
+        """/refuses-ahead/FIRST/KEY: the first request for bytes from FIRST on is told to come later, and a request for
+        the bytes before it is answered only when that one came. The first of all is answered at once."""
+        ahead = int(r.key.split("/")[0])
+        if r.first == ahead:
+            with LOCK:
+                COUNTS[r.key] = COUNTS.get(r.key, 0) + 1
+                first = COUNTS[r.key] == 1
+            return self.simple(503) if first else self.part(r)
+        for _ in range(1000):
+            if r.number == 1 or COUNTS.get(r.key, 0) > 0:
+                return self.part(r)
+            time.sleep(0.01)
+        return self.simple(500)
 
     def do_waits_for_next(self, r):
         """The second request is answered when the third one is there."""
