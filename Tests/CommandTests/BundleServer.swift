@@ -11,9 +11,11 @@ final class BundleServer {
     private let process = Process()
     private let input = Pipe()
 
-    /// `rate` in bytes per second for each request; nil: as fast as it goes. With `identity` it speaks TLS, and only to
-    /// whoever has a certificate of this authority.
-    init(serving root: String, rate: Int? = nil, identity: TestCertificates? = nil) throws {
+    /// `rate` in bytes per second for each request; nil: as fast as it goes. With `identity` it speaks TLS of one
+    /// version, and only to whoever has a certificate of this authority.
+    init(
+        serving root: String, rate: Int? = nil, identity: TestCertificates? = nil, version: String = "TLSv1.3"
+    ) throws {
         isSecure = identity != nil
         directory = try CommandDirectory()
         port = try Loopback.freePort()
@@ -30,7 +32,7 @@ final class BundleServer {
                 \(paths)
                 server {
                     listen 127.0.0.1:\(port) \(isSecure ? "ssl" : "") sndbuf=64k;
-                    \(identity.map(Self.certificates) ?? "")
+                    \(identity.map { Self.certificates($0, version) } ?? "")
                     root \(root);
                     \(rate.map { "limit_rate \($0);" } ?? "")
                     location = /portal.kedge { default_type text/html; return 200 "<html>log in first</html>"; }
@@ -51,8 +53,9 @@ final class BundleServer {
         try #require(Loopback.connects(to: port), "nginx does not listen")
     }
 
-    private static func certificates(_ identity: TestCertificates) -> String {
+    private static func certificates(_ identity: TestCertificates, _ version: String) -> String {
         """
+        ssl_protocols \(version);
         ssl_certificate \(identity.server); ssl_certificate_key \(identity.server);
         ssl_client_certificate \(identity.authority); ssl_verify_client on;
         """

@@ -35,12 +35,12 @@ private final class TPMIdentity {
         alg_section = algorithms
         random = random
         [providers]
-        tpm2 = active
         default = active
+        tpm2 = active
         [active]
         activate = 1
         [algorithms]
-        default_properties = tpm2.digest!=yes,tpm2.cipher!=yes
+        default_properties = ?tpm2.signature=yes,?tpm2.keymgmt!=yes,?tpm2.digest!=yes,?tpm2.cipher!=yes
         [random]
         properties = provider=default
         seed_properties = provider=default
@@ -86,7 +86,9 @@ private final class TPMIdentity {
         // Before that, OpenSSL leaves the provider out and makes a key of its own.
         for _ in 0..<100 {
             try TestCertificates.run(
-                ["genpkey", "-algorithm", "EC", "-pkeyopt", "group:P-256", "-out", key], environment: environment)
+                [
+                    "genpkey", "-propquery", "?provider=tpm2", "-algorithm", "EC", "-pkeyopt", "group:P-256", "-out", key,
+                ], environment: environment)
             if try String(contentsOfFile: key, encoding: .utf8).contains("TSS2") { break }
             usleep(100_000)
         }
@@ -102,8 +104,10 @@ private final class TPMIdentity {
         "needs swtpm and OpenSSL's provider tpm2 (apt: swtpm tpm2-openssl tpm2-abrmd libtss2-tcti-tabrmd0 dbus-daemon)"),
     .timeLimit(.minutes(2)))
 struct KedgedTPMKeyTests {
-    @Test("A server that asks for a certificate lets the gateway in by its TPM's key, and nobody without it")
-    func install() throws {
+    @Test(
+        "A server that asks for a certificate lets the gateway in by its TPM's key, and nobody without it",
+        arguments: ["TLSv1.2", "TLSv1.3"])
+    func install(version: String) throws {
         let gateway = try FieldGateway()
         let image = FieldGateway.image(megabytes: 3)
         let bundle = try gateway.build(FieldGateway.Release(images: [("rootfs", image)]))
@@ -113,7 +117,7 @@ struct KedgedTPMKeyTests {
         try identity.makeKey(key, request: gateway.directory("tpm.csr"))
         #expect(try String(contentsOfFile: key, encoding: .utf8).hasPrefix("-----BEGIN TSS2 PRIVATE KEY-----"))
         try certificates.sign(gateway.directory("tpm.csr"), to: gateway.directory("tpm.pem"))
-        let server = try BundleServer(serving: gateway.directory.path, identity: certificates)
+        let server = try BundleServer(serving: gateway.directory.path, identity: certificates, version: version)
         try gateway.configure {
             $0.replacing("[network]\n", with: "[network]\nca = \(certificates.authority)\n")
         }
@@ -130,6 +134,9 @@ struct KedgedTPMKeyTests {
         }
         // Without the provider nobody can read the key.
         try install([:]).expectFailure("transfer.client-key", 7)
+        let other = try TPMIdentity()
+        try other.makeKey(gateway.directory("other.key"), request: gateway.directory("other.csr"))
+        try install(other.environment).expectFailure("transfer.client-key", 7)
         let outcome = try install(identity.environment)
         #expect(outcome.status == 0, "\(outcome.errors)")
         #expect(try gateway.holds("rootfs", "b", image))
