@@ -60,11 +60,20 @@ public final class UBootEnvironmentHome: BootHome {
         }
     }
 
+    /// Who counts the tries.
+    public enum Counting: Sendable {
+        /// A boot script, in `kedge_tries`.
+        case script
+        /// U-Boot itself, in `bootcount` (see `UBootBootcount`).
+        case bootcount
+    }
+
     /// Smallest and largest copy that is taken, bytes.
     public static let sizes: ClosedRange<Int> = 1024...1_048_576
 
     public let displayName: String
     private let pair: CopyPair
+    private let counting: Counting
 
     /// A copy that was found whole.
     private struct Found {
@@ -75,7 +84,8 @@ public final class UBootEnvironmentHome: BootHome {
 
     /// The record at two places; nothing is opened yet. Places of different or odd sizes, or that overlap, are
     /// `BootError.invalid`.
-    public init(_ first: Location, _ second: Location) throws(BootError) {
+    public init(_ first: Location, _ second: Location, counting: Counting = .script) throws(BootError) {
+        self.counting = counting
         displayName = "U-Boot environment \(first.path)"
         pair = try CopyPair(displayName, first, second, sizes: Self.sizes)
     }
@@ -90,11 +100,14 @@ public final class UBootEnvironmentHome: BootHome {
     public func store(_ record: BootRecord) throws(BootError) -> BootRecord {
         let former = try newest(of: wholeCopies())
         var next = record
-        next.revision = try self.record(in: former.environment).revision
+        let present = try self.record(in: former.environment)
+        next.revision = present.revision
         if next.revision == .max { throw .invalid(home: displayName, why: "there is no revision after the last one") }
         next.revision += 1
         var environment = former.environment
-        do { try next.write(to: &environment) } catch { throw .invalid(home: displayName, why: error.context) }
+        do { try write(next, after: present, to: &environment) } catch {
+            throw .invalid(home: displayName, why: error.context)
+        }
         let bytes = try encoded(environment, flags: former.flags &+ 1)
         try pair.replace(1 - former.index, with: bytes)
         return next
@@ -103,16 +116,17 @@ public final class UBootEnvironmentHome: BootHome {
     /// Writes both copies, as a factory does, with `record` and the given variables (the board's own: boot command,
     /// console, addresses). Makes the files that do not exist; what stood there is gone.
     public static func create(
-        _ first: Location, _ second: Location, record: BootRecord, variables: [(name: String, value: String)] = []
+        _ first: Location, _ second: Location, record: BootRecord, variables: [(name: String, value: String)] = [],
+        counting: Counting = .script
     ) throws(BootError) {
-        let home = try UBootEnvironmentHome(first, second)
+        let home = try UBootEnvironmentHome(first, second, counting: counting)
         var next = record
         for index in 0..<2 {
             next.revision = UInt64(index + 1)
             var environment = UBootEnvironment()
             do {
                 for variable in variables { try environment.set(variable.name, to: variable.value) }
-                try next.write(to: &environment)
+                try home.write(next, after: nil, to: &environment)
             } catch { throw .invalid(home: home.displayName, why: error.context) }
             let bytes = try home.encoded(environment, flags: UInt8(index + 1))
             try home.pair.replace(index, with: bytes, create: true)
@@ -124,8 +138,16 @@ public final class UBootEnvironmentHome: BootHome {
         do { found = try BootRecord.read(from: environment) } catch {
             throw .invalid(home: displayName, why: error.context)
         }
-        guard let found else { throw .noRecord(home: displayName) }
+        guard var found else { throw .noRecord(home: displayName) }
+        if counting == .bootcount { UBootBootcount.read(environment, into: &found) }
         return found
+    }
+
+    private func write(
+        _ record: BootRecord, after former: BootRecord?, to environment: inout UBootEnvironment
+    ) throws(FormatError) {
+        try record.write(to: &environment)
+        if counting == .bootcount { try UBootBootcount.write(record, after: former, to: &environment) }
     }
 
     private func encoded(_ environment: UBootEnvironment, flags: UInt8) throws(BootError) -> [UInt8] {
@@ -166,6 +188,10 @@ public final class UBootEnvironmentHome: BootHome {
             } catch { findings.append(.copyUnreadable(copy: index + 1, path, error)) }
         }
         if flags.count == 2, flags[0] == flags[1] { findings.append(.copiesOfOneAge(home: displayName)) }
+        if counting == .bootcount, let newest = try? newest(of: wholeCopies()) {
+            let record = try? record(in: newest.environment)
+            findings += UBootBootcount.examine(newest.environment, record, home: displayName)
+        }
         return findings + pair.sharedEraseBlock()
     }
 

@@ -206,7 +206,7 @@ struct CommandLineArguments: Equatable {
           [channel]  name, url (or beside each bundle: NAME.channel.json), policy = report | newest (refuse what a
                      fresh statement does not name as the newest; default report)
           [boot]     backend = simulated: record (file or partition)
-                     backend = uboot | uboot-script | grub: environment1, environment2 = PATH OFFSET SIZE
+                     backend = uboot | uboot-script | uboot-bootcount | grub: environment1, environment2 = PATH OFFSET SIZE
                      backend = systemd-boot: entries (directory), record
                      backend = efi: entry-a, entry-b (of Boot####), record, efivars (/sys/firmware/efi/efivars)
                      and for all: cmdline (/proc/cmdline); tries (3; efi 1); reboot (/sbin/reboot; or none);

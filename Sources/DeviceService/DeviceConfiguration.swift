@@ -10,7 +10,8 @@ struct DeviceConfiguration: Sendable {
     /// The boot record's home.
     enum Boot: Equatable, Sendable {
         case simulated(record: String)
-        case uboot(UBootEnvironmentHome.Location, UBootEnvironmentHome.Location)
+        case uboot(
+            UBootEnvironmentHome.Counting, UBootEnvironmentHome.Location, UBootEnvironmentHome.Location)
         case blocks(ScriptBlocksHome.Form, UBootEnvironmentHome.Location, UBootEnvironmentHome.Location)
         case systemdBoot(entries: String, record: String)
         case efi(variables: String, a: UInt16, b: UInt16, record: String)
@@ -92,9 +93,9 @@ struct DeviceConfiguration: Sendable {
         let backend = try reader.required("boot", "backend")
         switch backend {
         case "simulated": return .simulated(record: try reader.required("boot", "record"))
-        case "uboot":
+        case "uboot", "uboot-bootcount":
             let (first, second) = try environments(&reader)
-            return .uboot(first, second)
+            return .uboot(backend == "uboot" ? .script : .bootcount, first, second)
         case "uboot-script", "grub":
             let (first, second) = try environments(&reader)
             return .blocks(backend == "grub" ? .grub : .uboot, first, second)
@@ -108,7 +109,8 @@ struct DeviceConfiguration: Sendable {
                 record: try reader.required("boot", "record"))
         default:
             throw reader.problem(
-                "[boot] backend = \(backend) must be simulated, uboot, uboot-script, grub, systemd-boot or efi")
+                "[boot] backend = \(backend) must be simulated, uboot, uboot-script, uboot-bootcount, grub, "
+                    + "systemd-boot or efi")
         }
     }
 

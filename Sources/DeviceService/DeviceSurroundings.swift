@@ -127,7 +127,8 @@ struct Device {
         do throws(BootError) {
             switch configuration.boot {
             case .simulated(let path): return SimulatedBootHome(path: path)
-            case .uboot(let first, let second): return try UBootEnvironmentHome(first, second)
+            case .uboot(let counting, let first, let second):
+                return try UBootEnvironmentHome(first, second, counting: counting)
             case .blocks(let form, let first, let second): return try ScriptBlocksHome(form, first, second)
             case .systemdBoot(let entries, let record):
                 return SystemdBootHome(entries: entries, record: record, running: running)

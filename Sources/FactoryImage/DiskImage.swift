@@ -102,7 +102,10 @@ public struct DiskImage: Sendable {
                 try asGateway { () throws(SystemError) in
                     try Descriptor(open: disk, [.write]).write(area.rawBytes, at: home.offset)
                 }
-            case .uboot: try UBootEnvironmentHome.create(places[0], places[1], record: record)
+            case .uboot, .bootcount:
+                let counting = layout.record == .uboot ? UBootEnvironmentHome.Counting.script : .bootcount
+                try UBootEnvironmentHome.create(
+                    places[0], places[1], record: record, variables: variables(layout), counting: counting)
             case .script: try ScriptBlocksHome.create(.uboot, places[0], places[1], record: record)
             case .grub: try ScriptBlocksHome.create(.grub, places[0], places[1], record: record)
             }
@@ -113,6 +116,25 @@ public struct DiskImage: Sendable {
         } catch {
             throw .tool(name: "kedge", why: "\(error)")
         }
+    }
+
+    /// The board's own variables, from lines of `name=value`.
+    private static func variables(_ layout: DiskLayout) throws(GatewayError) -> [(name: String, value: String)] {
+        guard let path = layout.environment else { return [] }
+        let text = try asGateway { () throws(SystemError) in try FileSystem.read(path, limit: 1 << 20) }
+        var variables: [(name: String, value: String)] = []
+        for line in String(decoding: text, as: UTF8.self).split(whereSeparator: \.isNewline) where !line.hasPrefix("#")
+        {
+            guard let equals = line.firstIndex(of: "="), line.startIndex < equals else {
+                throw .layout(path: path, why: "\(line) is no line of name=value")
+            }
+            variables.append((name: String(line[..<equals]), value: String(line[line.index(after: equals)...])))
+        }
+        for name in layout.record == .bootcount ? ["bootcmd", "altbootcmd"] : ["bootcmd"]
+        where !variables.contains(where: { $0.name == name }) {
+            throw .layout(path: path, why: "\(name) is missing, and U-Boot would stop at its prompt")
+        }
+        return variables
     }
 
     /// A FAT file system whose only file, `kedge.env`, has its bytes at `place`.

@@ -4,8 +4,10 @@ internal import Platform
 /// for each partition, in their order.
 ///
 ///     [disk]
-///     record = uboot-script        ; uboot | uboot-script | grub: the partitions kedge-env-1 and kedge-env-2
+///     record = uboot-script        ; uboot | uboot-bootcount | uboot-script | grub: the partitions kedge-env-1 and
+///                                  ; kedge-env-2
 ///                                  ; simulated: kedge-record (for systemd-boot and EFI)
+///     environment = board.env      ; uboot, uboot-bootcount: the board's variables, lines of name=value, # comments
 ///     elsewhere = bios             ; targets of components that are not on this disk
 ///     [partition boot]
 ///     size = 16M
@@ -43,11 +45,14 @@ public struct DiskLayout: Equatable, Sendable {
     public enum Record: String, Sendable, CaseIterable {
         case simulated
         case uboot
+        case bootcount = "uboot-bootcount"
         case script = "uboot-script"
         case grub
     }
 
     public let record: Record
+    /// The file with the board's own U-Boot variables.
+    public let environment: String?
     public let elsewhere: [String]
     public let partitions: [Partition]
     public let blobs: [Blob]
@@ -75,6 +80,7 @@ public struct DiskLayout: Equatable, Sendable {
         var reader = Reader(path: path)
         for section in document.sections { try reader.take(section) }
         record = reader.record
+        environment = reader.environment
         elsewhere = reader.elsewhere
         partitions = reader.partitions
         blobs = reader.blobs
@@ -87,6 +93,17 @@ public struct DiskLayout: Equatable, Sendable {
         if !partitions.contains(where: { $0.content == .state }) {
             throw .layout(path: path, why: "one partition needs state = yes, for what kedged keeps")
         }
+        switch record {
+        // An environment on the medium takes the place of the one that U-Boot was built with.
+        case .bootcount where environment == nil:
+            throw .layout(
+                path: path, why: "record = uboot-bootcount needs environment = FILE, with bootcmd and altbootcmd")
+        case .simulated, .script, .grub:
+            if environment != nil {
+                throw .layout(path: path, why: "record = \(record.rawValue) has no variables but Kedge's own")
+            }
+        case .uboot, .bootcount: break
+        }
         for blob in blobs where blob.offset < 34 * 512 {
             throw .layout(path: path, why: "\(blob.path) at \(blob.offset) would overwrite the partition table")
         }
@@ -97,6 +114,7 @@ public struct DiskLayout: Equatable, Sendable {
         let path: String
         var record = Record.simulated
         var elsewhere: [String] = []
+        var environment: String?
         var partitions: [Partition] = []
         var blobs: [Blob] = []
         var end = GatewayLayout.alignment
@@ -119,10 +137,11 @@ public struct DiskLayout: Equatable, Sendable {
         private mutating func disk(_ entries: inout [String: String]) throws(GatewayError) {
             if let text = entries.removeValue(forKey: "record") {
                 guard let record = Record(rawValue: text) else {
-                    throw problem("record = \(text) must be simulated, uboot, uboot-script or grub")
+                    throw problem("record = \(text) must be simulated, uboot, uboot-bootcount, uboot-script or grub")
                 }
                 self.record = record
             }
+            environment = entries.removeValue(forKey: "environment").map { near($0) }
             elsewhere = (entries.removeValue(forKey: "elsewhere") ?? "").split(separator: " ").map(String.init)
         }
 

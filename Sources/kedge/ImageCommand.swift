@@ -10,7 +10,7 @@ struct ImageCommand: ParsableCommand {
         discussion: """
             The layout is an INI file; partitions stand in its order:
               [disk]
-              record = uboot-script        uboot, uboot-script, grub: partitions kedge-env-1 and kedge-env-2;
+              record = uboot-script        uboot, uboot-bootcount, uboot-script, grub: partitions kedge-env-1 and kedge-env-2;
                                            simulated: partition kedge-record (for systemd-boot and EFI)
               elsewhere = bios             targets of components that are not on this disk
               [partition boot]

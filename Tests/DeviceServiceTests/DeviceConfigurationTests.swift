@@ -161,6 +161,7 @@ struct DeviceConfigurationTests {
         #expect(
             read.boot
                 == .uboot(
+                    .script,
                     UBootEnvironmentHome.Location(path: "/dev/mmcblk0boot0", offset: 4096, size: 16384),
                     UBootEnvironmentHome.Location(path: "/dev/mmcblk0boot1", offset: 0, size: 16384)))
         #expect(read.tries == 9)
@@ -336,7 +337,10 @@ struct DeviceConfigurationTests {
     }
 
     static let homes: [(lines: String, words: [String])] = [
-        ("backend = lilo", ["backend = lilo must be simulated, uboot, uboot-script, grub, systemd-boot or efi"]),
+        (
+            "backend = lilo",
+            ["backend = lilo must be simulated, uboot, uboot-script, uboot-bootcount, grub, systemd-boot or efi"]
+        ),
         ("backend = grub", ["environment1"]),
         ("backend = uboot-script\nenvironment1 = /e 0 1024", ["environment2"]),
         ("backend = systemd-boot\nrecord = /r", ["entries"]),
@@ -344,6 +348,7 @@ struct DeviceConfigurationTests {
         ("backend = efi\nentry-a = 0001\nentry-b = 0002\nrecord = /r\ntries = 3", ["tries = 3"]),
         ("backend = simulated\nrecord = /r\nbank-a = gpioset 1", ["both bank-a and bank-b"]),
         ("backend = uboot", ["environment1"]),
+        ("backend = uboot-bootcount\nenvironment1 = /e 0 16384", ["environment2"]),
         ("backend = uboot\nenvironment1 = /e 0 16384", ["environment2"]),
         ("backend = uboot\nenvironment1 = /e 0\nenvironment2 = /e 1 1", ["PATH OFFSET SIZE"]),
         ("backend = uboot\nenvironment1 = /e 0 16K\nenvironment2 = /e 1 1", ["PATH OFFSET SIZE"]),
