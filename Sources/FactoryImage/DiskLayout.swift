@@ -94,7 +94,9 @@ public struct DiskLayout: Equatable, Sendable {
             throw .layout(path: path, why: "one partition needs state = yes, for what kedged keeps")
         }
         switch record {
-        // An environment on the medium takes the place of the one that U-Boot was built with.
+        // An environment on the medium takes the place of the whole one that U-Boot was built with, bootcmd included.
+        case .uboot where environment == nil:
+            throw .layout(path: path, why: "record = uboot needs environment = FILE, with bootcmd")
         case .bootcount where environment == nil:
             throw .layout(
                 path: path, why: "record = uboot-bootcount needs environment = FILE, with bootcmd and altbootcmd")

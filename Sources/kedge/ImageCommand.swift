@@ -12,6 +12,8 @@ struct ImageCommand: ParsableCommand {
               [disk]
               record = uboot-script        uboot, uboot-bootcount, uboot-script, grub: partitions kedge-env-1 and kedge-env-2;
                                            simulated: partition kedge-record (for systemd-boot and EFI)
+              environment = board.env      the board's variables, lines of name=value; uboot and uboot-bootcount
+                                           need it, for it takes the place of what U-Boot was built with
               elsewhere = bios             targets of components that are not on this disk
               [partition boot]
               size = 16M

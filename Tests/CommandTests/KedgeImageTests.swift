@@ -13,6 +13,9 @@ struct KedgeImageTests {
     }
 
     private func image(_ layout: String) throws -> BuiltCommand.Outcome {
+        try FileSystem.replace(
+            gateway.directory("board.env"), with: Array("# The board's own\nbootcmd=run kedge\nconsole=ttyS0\n".utf8))
+        try FileSystem.replace(gateway.directory("no-command.env"), with: Array("bootdelay=-2\n".utf8))
         try FileSystem.replace(gateway.directory("layout.ini"), with: Array(layout.utf8))
         return try gateway.kedge.run(
             ["image", "layout.ini", "--from", bundle, "--trust", "keys/root.json", "-o", "disk.img"],
@@ -52,12 +55,38 @@ struct KedgeImageTests {
         #expect(files.contains("/root.json/") && files.contains("/head.a/"), "\(files)")
     }
 
+    @Test(
+        "Both copies of a U-Boot environment hold the board's variables beside the record, as U-Boot reads them",
+        Needs.environmentTools)
+    func board() throws {
+        let outcome = try image(
+            Self.good.replacingOccurrences(of: "uboot-script", with: "uboot\nenvironment = board.env"))
+        try #require(outcome.status == 0, "\(outcome.errors)")
+        let places = (1...2).map { "\(gateway.directory("disk.img")) \($0 << 20) 0x4000\n" }
+        for (number, text) in [places.joined(), places.reversed().joined()].enumerated() {
+            try FileSystem.replace(gateway.directory("fw_env.config"), with: Array(text.utf8))
+            let said = try ChildProcess.run(
+                ["fw_printenv", "-c", gateway.directory("fw_env.config")], milliseconds: 60_000)
+            #expect(said.succeeded && said.output.contains("bootcmd=run kedge\n"), "\(number): \(said.output)")
+            #expect(said.output.contains("kedge_active=a\n") && said.output.contains("console=ttyS0\n"))
+        }
+    }
+
     static let refusals: [(what: String, change: (String, String), says: String)] = [
         ("an unknown key", ("state = yes", "state = yes\nkind = x"), "unknown key kind"),
         ("an odd size", ("size = 8M\n[partition rootfs-b]", "size = 8000\n[partition rootfs-b]"), "whole MiB"),
         ("no place for the record", ("[partition kedge-env-2]", "[partition other]"), "the partition kedge-env-2"),
         ("no place for state", ("state = yes\n", ""), "state = yes"),
         ("an unknown record", ("uboot-script", "lilo"), "lilo"),
+        // U-Boot would take the environment of the disk, find no bootcmd in it, and stop at its prompt.
+        ("no board variables", ("uboot-script", "uboot"), "record = uboot needs environment = FILE, with bootcmd"),
+        ("none for U-Boot's own counter", ("uboot-script", "uboot-bootcount"), "with bootcmd and altbootcmd"),
+        ("a board without bootcmd", ("uboot-script", "uboot\nenvironment = no-command.env"), "bootcmd is missing"),
+        (
+            "a board without altbootcmd", ("uboot-script", "uboot-bootcount\nenvironment = board.env"),
+            "altbootcmd is missing"
+        ),
+        ("variables that nobody reads", ("uboot-script", "uboot-script\nenvironment = board.env"), "no variables but"),
     ]
 
     @Test("A layout that cannot be is refused with its reason and leaves nothing", arguments: refusals.indices)
