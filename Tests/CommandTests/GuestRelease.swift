@@ -22,23 +22,36 @@ struct GuestRelease {
     static let kernel = Repository.root + "/.build/guest-kernel"
     static let isThere = FileManager.default.fileExists(atPath: kernel + "/boot")
 
-    let directory: CommandDirectory
+    /// Where the boot loader finds the kernel.
+    enum KernelPlace {
+        /// In an ext4 file system of its own, with the initrd beside it.
+        case partition
+        /// Two files on the EFI system partition: they are images of their own.
+        case systemPartition
+    }
 
-    /// Writes `NAME-rootfs.img` and `NAME-kernel.img`.
-    func make(_ name: String, _ behaviour: Behaviour, device: String) throws {
+    let directory: CommandDirectory
+    var kernelPlace = KernelPlace.partition
+
+    /// Writes `NAME-rootfs.img` and `NAME-kernel.img`, and `NAME-initrd.img` for the EFI system partition. A release
+    /// that is `online` brings libcurl, which its updater loads when it fetches.
+    func make(_ name: String, _ behaviour: Behaviour, device: String, online: Bool = false) throws {
         let tree = directory(name + ".tree")
         for path in [
-            "bin", "sbin", "etc/kedge", "proc", "sys", "dev", "run", "tmp", "media", "var/lib/kedge", "usr/bin",
+            "bin", "sbin", "boot", "etc/kedge", "proc", "sys", "dev", "run", "tmp", "media", "var/lib/kedge", "usr/bin",
             "usr/lib/kedge", "lib64",
         ] { try FileSystem.makeDirectories(tree + "/" + path) }
-        try shell("cp /bin/busybox '\(tree)/bin/' && cp '\(BuiltCommand("kedged").path)' '\(tree)/usr/bin/kedged'")
+        try shell(
+            "cp /bin/busybox '\(tree)/bin/' && strip -o '\(tree)/usr/bin/kedged' '\(BuiltCommand("kedged").path)'")
         for applet in ["sh", "mount", "umount", "cat", "echo", "sleep", "mkdir", "sed", "sync", "grep"] {
             try shell("ln -s busybox '\(tree)/bin/\(applet)'")
         }
         // Libraries at the paths that the program names them by.
+        let curl = online ? "/usr/lib/x86_64-linux-gnu/libcurl.so.4" : ""
         try shell(
             """
-            ldd '\(tree)/usr/bin/kedged' | sed -nE 's/.* => (\\/[^ ]+) .*/\\1/p; s/^\\s*(\\/[^ ]+) .*/\\1/p' | while read -r f; do
+            for f in \(curl); do mkdir -p '\(tree)'/lib/x86_64-linux-gnu && cp -L $f '\(tree)'/lib/x86_64-linux-gnu/; done
+            ldd '\(tree)/usr/bin/kedged' \(curl) | sed -nE 's/.* => (\\/[^ ]+) .*/\\1/p; s/^\\s*(\\/[^ ]+) .*/\\1/p' | while read -r f; do
                 mkdir -p "\(tree)$(dirname "$f")" && cp -L "$f" "\(tree)$f"
             done
             """)
@@ -48,7 +61,7 @@ struct GuestRelease {
         try FileSystem.replace(
             tree + "/usr/lib/kedge/health", with: Array("#!/bin/sh\n\(health)\n".utf8), mode: 0o755)
         try FileSystem.replace(tree + "/sbin/init", with: Array(Self.initText(behaviour).utf8), mode: 0o755)
-        try fileSystem(of: tree, name + "-rootfs.img", "96M")
+        try fileSystem(of: tree, name + "-rootfs.img", online ? "64M" : "40M")
         try makeKernel(name, behaviour)
     }
 
@@ -67,6 +80,9 @@ struct GuestRelease {
             mount -t tmpfs t /tmp
             mount -t ext4 /dev/disk/by-partlabel/data /var/lib/kedge
             mount -t ext4 -o ro /dev/vdb /media
+            busybox ifconfig lo up
+            [ ! -e /sys/class/net/eth0 ] || busybox ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
+            grep -q vfat /proc/filesystems && mount -t vfat /dev/disk/by-partlabel/boot /boot
             kedged run --once
             sync
             sh /media/next
@@ -83,16 +99,20 @@ struct GuestRelease {
         for path in [tree, ram + "/bin", ram + "/m", ram + "/proc", ram + "/sys", ram + "/dev", ram + "/new"] {
             try FileSystem.makeDirectories(path)
         }
-        let modules = [
+        var modules = [
             "drivers/virtio/virtio_ring", "drivers/virtio/virtio", "drivers/virtio/virtio_pci_legacy_dev",
             "drivers/virtio/virtio_pci_modern_dev", "drivers/virtio/virtio_pci", "drivers/block/virtio_blk",
-            "drivers/watchdog/watchdog", "drivers/watchdog/softdog",
+            "drivers/watchdog/watchdog", "drivers/watchdog/softdog", "net/core/failover", "drivers/net/net_failover",
+            "drivers/net/virtio_net",
         ]
+        if kernelPlace == .systemPartition {
+            modules += ["fs/nls/nls_cp437", "fs/nls/nls_ascii", "fs/nls/nls_utf8", "fs/fat/fat", "fs/fat/vfat"]
+        }
         var load = ""
         for module in modules {
             try shell("cp '\(Self.kernel)'/lib/modules/*/kernel/\(module).ko '\(ram)/m/'")
             let file = module.split(separator: "/").last ?? ""
-            load += "/bin/busybox insmod /m/\(file).ko\(file == "softdog" ? " soft_margin=25 nowayout=1" : "")\n"
+            load += "/bin/busybox insmod /m/\(file).ko\(file == "softdog" ? " soft_margin=15 nowayout=1" : "")\n"
         }
         try shell("cp /bin/busybox '\(ram)/bin/'")
         let text = """
@@ -117,8 +137,15 @@ struct GuestRelease {
 
             """
         try FileSystem.replace(ram + "/init", with: Array(text.utf8), mode: 0o755)
+        let pack = "find . | LC_ALL=C sort | cpio -o -H newc --quiet | gzip -1"
+        if kernelPlace == .systemPartition {
+            try shell("cd '\(ram)' && \(pack) > '\(directory(name + "-initrd.img"))'")
+            let image = directory(name + "-kernel.img")
+            if behaviour == .noKernel { return try FileSystem.replace(image, with: [UInt8](repeating: 0, count: 4096)) }
+            return try shell("cp '\(Self.kernel)'/boot/vmlinuz-* '\(image)'")
+        }
         if behaviour != .noKernel { try shell("cp '\(Self.kernel)'/boot/vmlinuz-* '\(tree)/vmlinuz'") }
-        try shell("cd '\(ram)' && find . | LC_ALL=C sort | cpio -o -H newc --quiet | gzip -1 > '\(tree)/initrd.img'")
+        try shell("cd '\(ram)' && \(pack) > '\(tree)/initrd.img'")
         try fileSystem(of: tree, name + "-kernel.img", "24M")
     }
 
