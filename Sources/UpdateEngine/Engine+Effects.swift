@@ -203,17 +203,16 @@ extension Engine {
         attempt.version = manifest.version
         attempt.target = machine.running.other.letter
         attempt.imageBytes = manifest.imageBytes
-        let fetched = attempt.counters.fetched
-        attempt.counters.fetched = fetched + source.bytesReceived
         self.head = head
         if machine.record[machine.running].manifest == head.release.digest, machine.record.active == machine.running {
             if runningHolds(head) {
+                attempt.counters.fetched += source.bytesReceived
                 settleCost(&attempt)
                 return .alreadyRunning(attempt)
             }
         }
         try planSlots(head, &attempt, from: source, resumes: resumes)
-        attempt.counters.fetched = fetched + source.bytesReceived
+        attempt.counters.fetched += source.bytesReceived
         attempt.counters.forms += formsBefore
         if let plan {
             let before = attempt.counters.fetched

@@ -28,9 +28,10 @@ extension Engine {
         let wanted = policy.use == .always || policy.full == .never || !source.isLocal
         let usable = policy.use != .never && wanted && !source.isSequential
         let prefixed = PrefixedSource(source, at: head.release.header.payloadOffset, bytes: head.surplus)
+        var repeats = DamageRepeats()
         for (index, table) in head.tables.enumerated() where !whole[index] {
             if FetchList([table], held: [held[index]]).fetchBytes == 0 { continue }
-            if usable { try chooseForm(table, number: index, head: head, from: prefixed) }
+            if usable { try chooseForm(table, number: index, head: head, from: prefixed, &repeats) }
             if forms[index] == nil, policy.full == .never {
                 throw Failure(EngineError.fullForbidden(table.component.id.text))
             }
@@ -38,7 +39,8 @@ extension Engine {
     }
 
     private func chooseForm(
-        _ table: VerifiedChunkTable, number: Int, head: BundleHead, from source: any BundleSource
+        _ table: VerifiedChunkTable, number: Int, head: BundleHead, from source: any BundleSource,
+        _ repeats: inout DamageRepeats
     ) throws(Failure) {
         let policy = outside.download
         var best = policy.full == .never ? UInt64.max : FetchList([table], held: [held[number]]).fetchBytes
@@ -58,7 +60,7 @@ extension Engine {
             let expected = UInt64(candidate.piece.length) + candidate.payload / 1000 * missing
             if expected >= best { continue }
             let list = GroupList(
-                component: number, form: candidate.form, table: try fetch(candidate, table, head, source),
+                component: number, form: candidate.form, table: try fetch(candidate, table, head, source, &repeats),
                 held: held[number])
             // The table is paid for by now.
             if list.fetchBytes < best {
@@ -71,11 +73,11 @@ extension Engine {
 
     /// The table of a form; asked for again when it arrives damaged.
     private func fetch(
-        _ candidate: Candidate, _ chunks: VerifiedChunkTable, _ head: BundleHead, _ source: any BundleSource
+        _ candidate: Candidate, _ chunks: VerifiedChunkTable, _ head: BundleHead, _ source: any BundleSource,
+        _ repeats: inout DamageRepeats
     ) throws(Failure) -> VerifiedDeltaTable {
         let start = head.release.header.payloadOffset + candidate.piece.offset
         let range = start..<(start + UInt64(candidate.piece.length))
-        var repeats = DamageRepeats()
         while true {
             try checkCanceled()
             var stored: [UInt8] = []

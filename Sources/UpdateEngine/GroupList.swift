@@ -47,4 +47,9 @@ struct GroupList: Sendable {
         while end < batches.count, batches[end].offset - batches[end - 1].end <= FetchList.gap { end += 1 }
         return start..<end
     }
+
+    /// What one request for them asks for, in the payload.
+    func range(_ run: Range<Int>) -> Range<UInt64> {
+        batches[run.lowerBound].offset..<batches[run.upperBound - 1].end
+    }
 }

@@ -103,4 +103,13 @@ struct FetchList: Sendable {
         }
         return start..<end
     }
+
+    /// What one request for the jobs from `start` on asks for, in the payload; nil where nothing is left to fetch.
+    func range(from start: Int) -> Range<UInt64>? {
+        let run = jobs[run(from: start)]
+        guard let first = run.first(where: { $0.length > 0 }), let last = run.last(where: { $0.length > 0 }) else {
+            return nil
+        }
+        return first.offset..<last.end
+    }
 }

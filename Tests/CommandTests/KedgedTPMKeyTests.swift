@@ -87,7 +87,8 @@ private final class TPMIdentity {
         for _ in 0..<100 {
             try TestCertificates.run(
                 [
-                    "genpkey", "-propquery", "?provider=tpm2", "-algorithm", "EC", "-pkeyopt", "group:P-256", "-out", key,
+                    "genpkey", "-propquery", "?provider=tpm2", "-algorithm", "EC", "-pkeyopt", "group:P-256", "-out",
+                    key,
                 ], environment: environment)
             if try String(contentsOfFile: key, encoding: .utf8).contains("TSS2") { break }
             usleep(100_000)
