@@ -155,6 +155,9 @@ public struct BlockIndex: Equatable, Sendable {
     /// The bytes of the index.
     public func encode() -> [UInt8] { bytes }
 
+    /// Windows of the image, those of zeros among them.
+    public var windowCount: Int { ordinals.count }
+
     /// Whether the window has blocks at all: one of zeros has none.
     public func hasBlocks(_ window: Int) -> Bool { ordinals[window] >= 0 }
 
@@ -211,9 +214,8 @@ public struct BlockIndex: Equatable, Sendable {
 
     /// A block's hint.
     public func hint(_ window: Int, _ block: Int) -> BlockHint {
-        let total = (bytes.count - Self.headerLength - pages.count * Digest.byteCount) / 10
         let offset =
-            Self.headerLength + pages.count * Digest.byteCount + total * 2 + number(window, block) * 8
+            Self.headerLength + pages.count * Digest.byteCount + blockTotal * 2 + number(window, block) * 8
         var value: UInt64 = 0
         for index in 0..<8 { value |= UInt64(bytes[offset + index]) << UInt64(8 * index) }
         return BlockHint(value)
@@ -225,8 +227,11 @@ public struct BlockIndex: Equatable, Sendable {
         return Int(min(UInt64(BundleLimits.block), end - start))
     }
 
+    /// Blocks of all windows that have some.
+    public var blockTotal: Int { (bytes.count - Self.headerLength - pages.count * Digest.byteCount) / 10 }
+
     /// The number of a block among all that the index has: only the last window is shorter than the others.
-    private func number(_ window: Int, _ block: Int) -> Int {
+    public func number(_ window: Int, _ block: Int) -> Int {
         Int(ordinals[window]) * ((windowSize + BundleLimits.block - 1) / BundleLimits.block) + block
     }
 }

@@ -1,3 +1,4 @@
+internal import BootControl
 internal import BundleFormat
 internal import Platform
 internal import Transfer
@@ -9,6 +10,8 @@ struct CommandLineArguments: Equatable {
         case install(Wish)
         case status
         case confirm, rollback, pause, resume, cancel
+        /// All raw slots of the running set, or one slot, of the running or the named set.
+        case index(slot: Identifier?, set: SlotSet?)
         case run(once: Bool, agent: Bool)
         case trustShow
         case trustUpdate(location: String)
@@ -104,7 +107,7 @@ struct CommandLineArguments: Equatable {
         _ words: [String], wish: Wish, owner: String?, once: Bool, agent: Bool
     ) throws(ServiceError) -> Command {
         guard let name = words.first else { throw .usage("there is no command") }
-        let takes = name == "trust" ? 3 : ["install", "floor", "override", "channel"].contains(name) ? 2 : 1
+        let takes = ["trust", "index"].contains(name) ? 3 : ["install", "floor", "override", "channel"].contains(name) ? 2 : 1
         if words.count > takes { throw .usage("\(words[takes]) is one word too many") }
         if wish != Wish(location: ""), name != "install" {
             throw .usage("--attempt, --manifest, --override and --source belong to install")
@@ -128,6 +131,7 @@ struct CommandLineArguments: Equatable {
         case "pause": return .pause
         case "resume": return .resume
         case "cancel": return .cancel
+        case "index": return try index(words)
         case "run": return .run(once: once, agent: agent)
         case "trust": return try trust(words)
         case "override":
@@ -145,6 +149,16 @@ struct CommandLineArguments: Equatable {
         case "version": return .version
         default: throw .usage("\(name) is no command")
         }
+    }
+
+    private static func index(_ words: [String]) throws(ServiceError) -> Command {
+        if words.count == 1 { return .index(slot: nil, set: nil) }
+        guard let slot = Identifier(words[1]) else { throw .usage("\(words[1]) is no name of a slot") }
+        if words.count == 2 { return .index(slot: slot, set: nil) }
+        guard let set = SlotSet.allCases.first(where: { $0.letter == words[2] }) else {
+            throw .usage("the slot set is a or b, not \(words[2])")
+        }
+        return .index(slot: slot, set: set)
     }
 
     private static func trust(_ words: [String]) throws(ServiceError) -> Command {
@@ -173,6 +187,9 @@ struct CommandLineArguments: Equatable {
                              network takes it up
           resume             go on with a paused or interrupted attempt
           cancel             end the attempt in work, or a paused one, before it is armed
+          index [SLOT [a|b]] read what is in a slot, or in all of the running set, and record it, so that an update from
+                             an unknown release fetches only the blocks that are not there; what kedged or kedge image
+                             wrote is on record already
           doctor             what is wrong with the boot set-up; exit status 8 when an update or a fallback would fail
                              --repair        write the boot record again, so that both copies are whole
           trust show         the trust root in force: keys, thresholds, revoked keys, denied releases, floor

@@ -1,6 +1,8 @@
+internal import BootControl
 internal import BundleFormat
 internal import DeviceTwin
 internal import Platform
+internal import Slots
 internal import StrictJSON
 internal import Trust
 internal import UpdateEngine
@@ -80,6 +82,7 @@ public enum CommandRunner {
         case .channelUpdate: try updateChannel(device, arguments)
         case .confirm: try work(device, arguments) { (engine) throws(Failure) in try engine.confirm() }
         case .rollback: try work(device, arguments) { (engine) throws(Failure) in try engine.rollBack() }
+        case .index(let slot, let set): try index(slot, set, device, arguments)
         case .pause: try pause(device, arguments)
         case .resume: try resume(device, arguments)
         case .cancel: try cancel(device, arguments)
@@ -167,6 +170,29 @@ public enum CommandRunner {
             throw error
         }
         if arguments.json { try show(engine.status, device, arguments) }
+    }
+
+    /// Records what slots hold.
+    private static func index(
+        _ slot: Identifier?, _ set: SlotSet?, _ device: Device, _ arguments: CommandLineArguments
+    ) throws(Failure) {
+        let lock = try device.lock()
+        defer { withExtendedLifetime(lock) {} }
+        let engine = try Engine(device.surroundings)
+        let set = set ?? engine.status.running
+        var done: [JSONValue] = []
+        let all = device.configuration.slots.filter { $0.isRaw && $0.generation == set.letter }.map { $0.target }
+        for target in slot.map({ [$0] }) ?? all {
+            let windows = try engine.index(target, set)
+            if !arguments.json {
+                StandardStream.output.line("\(target.text) \(set.letter): \(windows) windows on record")
+            }
+            let members: [(String, JSONValue)] = [
+                ("slot", .string(target.text)), ("set", .string(set.letter)), ("windows", .integer(Int64(windows))),
+            ]
+            done.append(.members(members))
+        }
+        if arguments.json { StandardStream.output.line(JSONValue.array(done).compactText) }
     }
 
     /// In this process when nobody works, otherwise by leaving a request that the worker sees at its next window.

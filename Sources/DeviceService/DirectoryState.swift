@@ -1,11 +1,14 @@
 internal import BootControl
+internal import BundleFormat
+internal import Payload
 internal import Platform
 internal import Transfer
 internal import UpdateEngine
 
 /// The engine's few bytes in the data directory: `journal` (two slots of 256 KiB, reserved when it is made, so that
 /// a full disk cannot stop it), `head.a`, `head.b` (kept bundle heads, verified anew whenever they are used),
-/// `traffic` (bytes counted against budgets), `cancel` (somebody wants the running attempt to stop), `pause` (the id of
+/// `hints.SLOT.a`, `hints.SLOT.b` (what each slot was last seen to hold: 2 KiB for each MiB of it, never flushed, never
+/// believed), `traffic` (bytes counted against budgets), `cancel` (somebody wants the running attempt to stop), `pause` (the id of
 /// the attempt that waits for word) and `lock`. All 0600: locations may carry signed queries.
 final class DirectoryState: StateStore, TrafficStore {
     private let directory: String
@@ -14,6 +17,9 @@ final class DirectoryState: StateStore, TrafficStore {
 
     private var journalPath: String { directory + "/journal" }
     private func headPath(_ set: SlotSet) -> String { directory + "/head." + set.letter }
+    private func hintPath(_ target: Identifier, _ set: SlotSet) -> String {
+        directory + "/" + WindowHints.fileName(target, set.letter)
+    }
     private var trafficPath: String { directory + "/traffic" }
     private var cancelPath: String { directory + "/cancel" }
     private var pausePath: String { directory + "/pause" }
@@ -51,6 +57,22 @@ final class DirectoryState: StateStore, TrafficStore {
 
     func writeHead(_ set: SlotSet, _ bytes: [UInt8]) throws(SystemError) {
         try FileSystem.replace(headPath(set), with: bytes, mode: 0o600)
+    }
+
+    func readHints(
+        _ target: Identifier, _ set: SlotSet, at offset: UInt64, count: Int
+    ) throws(SystemError) -> [UInt8] {
+        let path = hintPath(target, set)
+        if try FileSystem.kind(of: path) == nil { return [] }
+        let file = try Descriptor(open: path, [.read])
+        return try file.readBytes(at: offset, count: count)
+    }
+
+    func writeHints(
+        _ target: Identifier, _ set: SlotSet, _ bytes: [UInt8], at offset: UInt64
+    ) throws(SystemError) {
+        let file = try Descriptor(open: hintPath(target, set), [.write, .create], mode: 0o600)
+        try file.write(bytes.rawBytes, at: offset)
     }
 
     func readTraffic() throws(SystemError) -> [UInt8]? {

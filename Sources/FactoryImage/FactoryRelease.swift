@@ -55,10 +55,15 @@ struct FactoryRelease {
                 try slot.check(component)
                 try slot.open(component)
                 defer { slot.close() }
-                try windows { window in try slot.write(window) }
+                var record = FactoryHints(data, component)
+                try windows { window in
+                    try slot.write(window)
+                    record.add(window)
+                }
                 try slot.flush()
                 try slot.seal(component)
                 try slot.publish(component, release: manifest.releaseID)
+                if slot.directory == nil { try record.write() }
             }
             try keepHead(in: data)
         } catch { throw Self.described(error) }

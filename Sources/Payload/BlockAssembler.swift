@@ -57,6 +57,15 @@ public final class BlockAssembler {
     /// The block that comes next, nil when the window is filled. It must be taken from the device or fetched.
     public var needed: BlockEntry? { position < entries.count ? entries[position] : nil }
 
+    /// Takes the next block if it lies in the window's buffer already, at its own place: its hint must be right.
+    public func takePresent() -> WindowComparison {
+        guard let entry = needed, let buffer,
+            BlockHint(of: buffer.bytes.extracting(entry.offset..<(entry.offset + entry.length))) == entry.hint
+        else { return .differs }
+        advance()
+        return .holds
+    }
+
     /// Reads the next block from a place on the device and takes it if its hint is right.
     public func take(from reader: any ImageReader, at offset: UInt64) -> WindowComparison {
         guard let entry = needed, let buffer else { return .differs }
@@ -88,15 +97,7 @@ public final class BlockAssembler {
     public func finish() -> DecodedWindow {
         guard needed == nil, let buffer else { return .mismatch(window: window) }
         self.buffer = nil
-        let table = index.chunks.table
-        let plain = table.plainLength(of: window)
-        if index.chunks.compare(buffer, count: plain, index: window) == .differs { return .mismatch(window: window) }
-        let padded = (plain + AlignedBuffer.alignment - 1) / AlignedBuffer.alignment * AlignedBuffer.alignment
-        buffer.zero(from: plain, to: padded)
-        return .verified(
-            VerifiedWindow(
-                component: index.chunks.component.id, index: window, offset: table.plainOffset(of: window),
-                length: plain, buffer: buffer))
+        return index.chunks.verify(buffer, window: window)
     }
 
     /// The prefix is the window's own bytes before the block; they lie before it in the same buffer, and zstd only

@@ -9,6 +9,11 @@ public struct DeviceBlocks: Sendable {
         public let image: Int
         /// Where the block starts in that image, bytes.
         public let offset: UInt64
+
+        public init(image: Int, offset: UInt64) {
+            self.image = image
+            self.offset = offset
+        }
     }
 
     /// Images that can be told apart, and blocks of one that can be named (4 TiB of 4096 bytes).
@@ -67,18 +72,30 @@ public struct DeviceBlocks: Sendable {
     }
 
     /// Where a block with this hint is said to be: of the image with the lowest number, its first one; nil when
-    /// nothing is known.
-    public func place(of hint: BlockHint) -> Place? {
+    /// nothing is known. In the image `growing`, which is written from its start on while its blocks are wanted, only
+    /// places from `start` on serve.
+    public func place(of hint: BlockHint, growing: Int = DeviceBlocks.images, from start: UInt64 = 0) -> Place? {
         precondition(isSorted, "sort() comes before place(of:)")
+        var found = first(hint.value, 0)
+        if let entry = found, Int(places[entry] >> Self.blockBits) == growing {
+            let block = UInt32(clamping: start / UInt64(BundleLimits.block))
+            found = first(hint.value, UInt32(growing) << Self.blockBits | min(block, 1 << Self.blockBits - 1))
+        }
+        guard let found else { return nil }
+        let block = places[found] & (1 << Self.blockBits - 1)
+        return Place(
+            image: Int(places[found] >> Self.blockBits), offset: UInt64(block) * UInt64(BundleLimits.block))
+    }
+
+    /// The first entry with this hint whose place is not before `place`.
+    private func first(_ hint: UInt64, _ place: UInt32) -> Int? {
         var low = 0
         var high = hints.count
         while low < high {
             let middle = (low + high) / 2
-            if hints[middle] < hint.value { low = middle + 1 } else { high = middle }
+            let isBefore = hints[middle] != hint ? hints[middle] < hint : places[middle] < place
+            if isBefore { low = middle + 1 } else { high = middle }
         }
-        guard low < hints.count, hints[low] == hint.value else { return nil }
-        let place = places[low]
-        let block = place & (1 << Self.blockBits - 1)
-        return Place(image: Int(place >> Self.blockBits), offset: UInt64(block) * UInt64(BundleLimits.block))
+        return low < hints.count && hints[low] == hint ? low : nil
     }
 }

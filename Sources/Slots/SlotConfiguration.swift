@@ -27,6 +27,14 @@ public struct SlotConfiguration: Equatable, Sendable {
     /// `rootfs b`, for messages.
     public var name: String { "\(target) \(generation)" }
 
+    /// Whether it is a medium, or a part of one, whose bytes are the image; a store is not.
+    public var isRaw: Bool {
+        switch place {
+        case .block, .flash: true
+        case .store: false
+        }
+    }
+
     /// The slot; nothing is opened yet. Numbers that do not go together are `SlotError.unusable`.
     public func makeSlot() throws(SlotError) -> any Slot {
         switch place {

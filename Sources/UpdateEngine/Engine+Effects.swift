@@ -160,6 +160,8 @@ extension Engine {
         targets = []
         bases = []
         forms = []
+        blockLists = []
+        recorders = []
         armCancel(nil)
         source = nil
         held = []
@@ -309,7 +311,7 @@ extension Engine {
             items.append(
                 Self.item(
                     table, slot: targets[index].displayName, held: held[index], list: list, form: forms[index],
-                    number: index))
+                    blocks: blockLists[index], number: index))
         }
         plan = UpdatePlan(items: items)
         attempt.counters.reused = plan?.reusedBytes ?? 0
@@ -336,17 +338,18 @@ extension Engine {
     }
 
     private static func item(
-        _ table: VerifiedChunkTable, slot: String, held: WindowBitmap, list: FetchList, form: GroupList?, number: Int
+        _ table: VerifiedChunkTable, slot: String, held: WindowBitmap, list: FetchList, form: GroupList?,
+        blocks: BlockList?, number: Int
     ) -> UpdatePlan.Item {
         var reused: UInt64 = 0
         var missing = 0
         for index in table.table.windows.indices {
             if held.contains(index) { reused += UInt64(table.table.plainLength(of: index)) } else { missing += 1 }
         }
-        var fetch = form?.fetchBytes ?? 0
+        var fetch = form?.fetchBytes ?? blocks?.fetchBytes ?? 0
         for job in list.jobs where job.targets[0].component == number { fetch += UInt64(job.length) }
         return UpdatePlan.Item(
             component: table.component.id, slot: slot, imageBytes: table.component.size, reusedBytes: reused,
-            form: form?.form ?? .windows, fetchBytes: fetch, windowsToDo: missing, windows: table.table.windows.count)
+            form: form?.form ?? blocks?.form ?? .windows, fetchBytes: fetch, windowsToDo: missing, windows: table.table.windows.count)
     }
 }

@@ -7,96 +7,107 @@ internal import Transfer
 internal import Trust
 
 extension Engine {
-    /// A form that could serve, before its table is known.
-    private struct Candidate {
-        let form: FormKind
-        let piece: PayloadPiece
-        let payload: UInt64
-        /// Nil for the solid form.
-        let delta: DeltaForm?
-    }
-
     /// Chooses for each component the form that costs the fewest bytes, and fetches the tables of those that need one.
     ///
     /// From a local place windows are taken: they are decoded on several threads, and bytes cost nothing there. A pipe
     /// gives its bytes only once, and so nothing but windows.
     func chooseForms(_ head: BundleHead, from source: any BundleSource) throws(Failure) {
         forms = head.tables.map { _ in nil }
+        blockLists = head.tables.map { _ in nil }
         bases = head.tables.map { _ in nil }
         formsBefore = FormCounters()
         let policy = outside.download
         let wanted = policy.use == .always || policy.full == .never || !source.isLocal
         let usable = policy.use != .never && wanted && !source.isSequential
         let prefixed = PrefixedSource(source, at: head.release.header.payloadOffset, bytes: head.surplus)
-        var repeats = DamageRepeats()
+        formRepeats = DamageRepeats()
         for (index, table) in head.tables.enumerated() where !whole[index] {
             if FetchList([table], held: [held[index]]).fetchBytes == 0 { continue }
-            if usable { try chooseForm(table, number: index, head: head, from: prefixed, &repeats) }
+            if usable { try chooseForm(table, number: index, head: head, from: prefixed) }
             if forms[index] == nil, policy.full == .never {
                 throw Failure(EngineError.fullForbidden(table.component.id.text))
             }
         }
     }
 
+    /// First a delta against what runs: no other form comes near it. Then what both slots hold in any order, then the
+    /// image coded against itself.
     private func chooseForm(
-        _ table: VerifiedChunkTable, number: Int, head: BundleHead, from source: any BundleSource,
-        _ repeats: inout DamageRepeats
+        _ table: VerifiedChunkTable, number: Int, head: BundleHead, from source: any BundleSource
     ) throws(Failure) {
         let policy = outside.download
         var best = policy.full == .never ? UInt64.max : FetchList([table], held: [held[number]]).fetchBytes
         // From a local place it is not the bytes that decide.
         if policy.use == .always, source.isLocal { best = .max }
-        let base = openBase(table.component)
-        var candidates: [Candidate] = []
-        for delta in table.component.deltas where delta.base == base?.image {
-            candidates.append(Candidate(form: .delta, piece: delta.table, payload: delta.payload, delta: delta))
-        }
-        if let solid = table.component.solid, policy.full == .allow {
-            candidates.append(Candidate(form: .solid, piece: solid.table, payload: solid.payload, delta: nil))
-        }
-        // After an interruption some groups are not needed any more; which ones only the table tells.
-        let missing = Self.missingShare(table, held[number])
-        for candidate in candidates {
-            let expected = UInt64(candidate.piece.length) + candidate.payload / 1000 * missing
-            if expected >= best { continue }
-            let list = GroupList(
-                component: number, form: candidate.form, table: try fetch(candidate, table, head, source, &repeats),
-                held: held[number])
-            // The table is paid for by now.
-            if list.fetchBytes < best {
-                best = list.fetchBytes
-                forms[number] = list
+        if let base = openBase(table.component) {
+            for delta in table.component.deltas where delta.base == base.image {
+                if expected(delta.table, delta.payload, table, number) >= best { continue }
+                let verified = try fetch(delta.table, .delta, head, source) { (stored) throws(PayloadError) in
+                    try VerifiedDeltaTable(stored: stored, delta: delta, of: table)
+                }
+                take(GroupList(component: number, form: .delta, table: verified, held: held[number]), number, &best)
             }
+            if forms[number] != nil {
+                bases[number] = base.slot
+                return
+            }
+            base.slot.close()
         }
-        if forms[number]?.form == .delta { bases[number] = base?.slot } else { base?.slot.close() }
+        if policy.full == .never { return }
+        if let list = try chooseBlocks(table, number: number, head: head, from: source, best: best) {
+            blockLists[number] = list
+            best = list.total(held: held[number])
+        }
+        guard let solid = table.component.solid, expected(solid.table, solid.payload, table, number) < best else {
+            return
+        }
+        let verified = try fetch(solid.table, .solid, head, source) { (stored) throws(PayloadError) in
+            try VerifiedDeltaTable(stored: stored, solid: solid, of: table)
+        }
+        take(GroupList(component: number, form: .solid, table: verified, held: held[number]), number, &best)
+        if forms[number] == nil { return }
+        blockLists[number] = nil
+        bases[number]?.close()
+        bases[number] = nil
+    }
+
+    /// The form is taken if it costs less than the best so far. Its table is paid for by now.
+    private func take(_ list: GroupList, _ number: Int, _ best: inout UInt64) {
+        if list.fetchBytes >= best { return }
+        best = list.fetchBytes
+        forms[number] = list
+    }
+
+    /// Bytes that a form will about take: after an interruption some groups are not needed any more; which ones only
+    /// its table tells.
+    private func expected(
+        _ piece: PayloadPiece, _ payload: UInt64, _ table: VerifiedChunkTable, _ number: Int
+    ) -> UInt64 {
+        UInt64(piece.length) + payload / 1000 * Self.missingShare(table, held[number])
     }
 
     /// The table of a form; asked for again when it arrives damaged.
-    private func fetch(
-        _ candidate: Candidate, _ chunks: VerifiedChunkTable, _ head: BundleHead, _ source: any BundleSource,
-        _ repeats: inout DamageRepeats
-    ) throws(Failure) -> VerifiedDeltaTable {
-        let start = head.release.header.payloadOffset + candidate.piece.offset
-        let range = start..<(start + UInt64(candidate.piece.length))
+    func fetch<Table>(
+        _ piece: PayloadPiece, _ form: FormKind, _ head: BundleHead, _ source: any BundleSource,
+        verify: ([UInt8]) throws(PayloadError) -> Table
+    ) throws(Failure) -> Table {
+        let start = head.release.header.payloadOffset + piece.offset
+        let range = start..<(start + UInt64(piece.length))
         while true {
             try checkCanceled()
             var stored: [UInt8] = []
-            stored.reserveCapacity(candidate.piece.length)
+            stored.reserveCapacity(piece.length)
             try step { () throws(TransferError) in
                 try source.read(range) { (piece) throws(TransferError) in
                     stored.append(contentsOf: [UInt8](copying: piece))
                 }
             }
-            formsBefore[candidate.form].fetched += UInt64(stored.count)
+            formsBefore[form].fetched += UInt64(stored.count)
             do throws(PayloadError) {
-                if let delta = candidate.delta {
-                    return try VerifiedDeltaTable(stored: stored, delta: delta, of: chunks)
-                }
-                guard let solid = chunks.component.solid else { throw .noMemory }
-                return try VerifiedDeltaTable(stored: stored, solid: solid, of: chunks)
+                return try verify(stored)
             } catch {
                 guard case .damaged = error else { throw Failure(error) }
-                if !repeats.allow(range, from: source) { throw Failure(error) }
+                if !formRepeats.allow(range, from: source) { throw Failure(error) }
             }
         }
     }

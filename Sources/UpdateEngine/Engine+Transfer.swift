@@ -1,3 +1,4 @@
+internal import BootControl
 internal import BundleFormat
 internal import Payload
 internal import Platform
@@ -19,10 +20,17 @@ extension Engine {
             try step { () throws(SlotError) in try targets[index].open(table.component) }
         }
         try checkSpace()
-        let list = FetchList(head.tables, held: heldOrInForms, inOrderOfBundle: source.isSequential)
+        recorders = makeRecorders(head)
         var flushed = held
+        let blocks = blockLists.compactMap { $0 }
+        if !blocks.isEmpty { flushed = try pumpBlocks(blocks, from: source, head: head) }
         let groups = forms.compactMap { $0 }
-        if !list.jobs.isEmpty || groups.isEmpty { flushed = try pumpWindows(list, from: source, head: head) }
+        let list = FetchList(
+            head.tables, held: withForms(flushed), inOrderOfBundle: source.isSequential)
+        if !blocks.isEmpty { try checkLimit(list, source) }
+        if !list.jobs.isEmpty || groups.isEmpty && blocks.isEmpty {
+            flushed = try pumpWindows(list, from: source, head: head, flushed: flushed)
+        }
         if !groups.isEmpty { try pumpGroups(groups, from: source, head: head, flushed: flushed) }
         if source.isSequential { try head.checkEnd(source) }
         for (index, table) in head.tables.enumerated() where !whole[index] {
@@ -30,19 +38,43 @@ extension Engine {
         }
     }
 
-    /// The windows that nothing is fetched for as windows: the slot holds them, or they come in another form.
+    /// The windows that nothing is planned to be fetched for as windows: the slot holds them, or they come in another
+    /// form.
     var heldOrInForms: [WindowBitmap] {
-        var all = held
+        var all = withForms(held)
+        for list in blockLists { if let list { all[list.component] = list.covered(beside: all[list.component]) } }
+        return all
+    }
+
+    /// These windows, and those of components that come as deltas or in the solid form.
+    private func withForms(_ windows: [WindowBitmap]) -> [WindowBitmap] {
+        var all = windows
         for form in forms { if let form { all[form.component].insertAll() } }
         return all
+    }
+
+    /// Records are kept of raw slots; see `seeds`.
+    private func makeRecorders(_ head: BundleHead) -> [HintRecorder?] {
+        var out: [HintRecorder?] = []
+        for (index, table) in head.tables.enumerated() {
+            let isKept = !whole[index] && targets[index].directory == nil
+            out.append(isKept ? HintRecorder(outside.state, machine.running.other, table) : nil)
+        }
+        return out
+    }
+
+    /// What blocks did not give was not in the plan: the bytes that an attempt may take are looked at again.
+    private func checkLimit(_ list: FetchList, _ source: any BundleSource) throws(Failure) {
+        let sum = source.bytesReceived + list.fetchBytes
+        if let limit = byteLimit(source), sum > limit { throw Failure(EngineError.mostBytes(more: sum - limit)) }
     }
 
     /// One thread fetches and checks stored digests, some decode, check plain digests, compare and write, and this
     /// one flushes and journals. What is flushed in the end.
     private func pumpWindows(
-        _ list: FetchList, from source: any BundleSource, head: BundleHead
+        _ list: FetchList, from source: any BundleSource, head: BundleHead, flushed: [WindowBitmap]
     ) throws(Failure) -> [WindowBitmap] {
-        let writer = SlotWriter(slots: targets, held: held, pace: outside.pace)
+        let writer = SlotWriter(slots: targets, held: flushed, pace: outside.pace, recorders: recorders)
         let stored = try BufferPool(count: Self.storedBuffers, capacity: BundleLimits.window)
         let fetched = HandOver<StoredItem>()
         let prefixed = PrefixedSource(source, at: head.release.header.payloadOffset, bytes: head.surplus)
@@ -77,7 +109,7 @@ extension Engine {
         _ lists: [GroupList], from source: any BundleSource, head: BundleHead, flushed: [WindowBitmap]
     ) throws(Failure) {
         let pace = WritePace(flushBytes: outside.pace.flushBytes, holdBytes: outside.pace.holdBytes, workers: 1)
-        let writer = SlotWriter(slots: targets, held: flushed, pace: pace)
+        let writer = SlotWriter(slots: targets, held: flushed, pace: pace, recorders: recorders)
         var buffers: [AlignedBuffer] = []
         for _ in 0..<Self.groupBuffers {
             buffers.append(try step { () throws(SystemError) in try AlignedBuffer(capacity: BundleLimits.window) })
@@ -108,14 +140,14 @@ extension Engine {
     }
 
     /// Up to which count of received bytes a source may still be asked for whole windows.
-    private func byteLimit(_ source: any BundleSource) -> UInt64? {
+    func byteLimit(_ source: any BundleSource) -> UInt64? {
         guard let most = outside.download.mostBytes, !source.isLocal else { return nil }
         let before = machine.attempt?.counters.fetched ?? 0
         return source.bytesReceived + (most > before ? most - before : 0)
     }
 
     /// A transfer that runs, and where its counts began.
-    private struct Pump {
+    struct Pump {
         let writer: SlotWriter
         let source: any BundleSource
         /// The attempt and the source's count when it began.
@@ -135,7 +167,7 @@ extension Engine {
     }
 
     /// Flushes and journals what other threads write, to the good end.
-    private func drain(_ pump: Pump) throws(Failure) {
+    func drain(_ pump: Pump) throws(Failure) {
         let before = handledBytes
         while let progress = try pump.writer.next() {
             try checkCanceled()
@@ -148,14 +180,14 @@ extension Engine {
 
     /// What reached the slot is worth keeping, whatever ended the transfer; a failing flush is not. Throws what is to be
     /// told of the end.
-    private func keep(_ pump: Pump, after error: Failure) throws(Failure) {
+    func keep(_ pump: Pump, after error: Failure) throws(Failure) {
         let pauses = error.category == .network || UpdateMachine.passingCodes.contains(error.code)
         if pauses || error.category == .canceled { try checkpoint(pump) }
         try checkCanceled()
         throw error
     }
 
-    private static func start(
+    static func start(
         _ name: String, _ threads: inout [WorkerThread], _ body: @escaping @Sendable () -> Void
     ) throws(Failure) {
         threads.append(try step { () throws(SystemError) in try WorkerThread(name: name, body) })

@@ -26,11 +26,17 @@ public final class Engine: @unchecked Sendable {
     /// Components that their slot already has as a whole (a blob in a store): nothing to write or read back.
     var whole: [Bool] = []
     var targets: [any Slot] = []
-    /// The form each component comes in, where it is not its windows, and the running slot that a delta is made from.
+    /// The form each component comes in, where it is not its windows, and the running slot that a delta or blocks come
+    /// from.
     var forms: [GroupList?] = []
     var bases: [(any Slot)?] = []
+    /// What comes from the device itself, where no form of `forms` is better.
+    var blockLists: [BlockList?] = []
+    /// Who records what is written, by component.
+    var recorders: [HintRecorder?] = []
     /// What planning fetched of the forms.
     var formsBefore = FormCounters()
+    var formRepeats = DamageRepeats()
     var plan: UpdatePlan?
     var handledBytes: UInt64 = 0
     var pause: Failure?

@@ -49,6 +49,8 @@ public enum EngineError: StableError, Equatable, Sendable {
     case nothingToConfirm
     case nothingToCancel
     case nothingToPause
+    /// A slot of which no record is kept.
+    case nothingToIndex(slot: String)
     case nothingToResume
     case nothingToRollBack(String)
     case healthFailed(String)
@@ -94,6 +96,7 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .nothingToConfirm: "engine.nothing-to-confirm"
         case .nothingToCancel: "engine.nothing-to-cancel"
         case .nothingToPause: "engine.nothing-to-pause"
+        case .nothingToIndex: "engine.nothing-to-index"
         case .nothingToResume: "engine.nothing-to-resume"
         case .nothingToRollBack: "engine.nothing-to-roll-back"
         case .healthFailed: "health.failed"
@@ -110,7 +113,7 @@ public enum EngineError: StableError, Equatable, Sendable {
     public var category: ErrorCategory {
         switch self {
         case .busy, .stopped, .paused, .attemptPending, .rebootPending, .nothingToConfirm, .nothingToCancel,
-            .nothingToPause, .nothingToResume, .nothingToRollBack, .interrupted:
+            .nothingToPause, .nothingToIndex, .nothingToResume, .nothingToRollBack, .interrupted:
             .state
         case .canceled: .canceled
         case .badAttemptID: .usage
@@ -170,6 +173,7 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .nothingToConfirm: "no release is on trial"
         case .nothingToCancel: "no attempt can be canceled now"
         case .nothingToPause: "no attempt can be paused now"
+        case .nothingToIndex(let slot): "of \(slot) no record is kept: blocks recur only on raw media"
         case .nothingToResume: "no attempt is paused or interrupted"
         case .nothingToRollBack(let why): why
         case .healthFailed(let why): "the health check failed: \(why)"
@@ -213,6 +217,7 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .updaterTooOld: "Install a release that brings a newer kedged first"
         case .expired: "Choose a newer release"
         case .notYet: "Try later, or check the device's clock"
+        case .nothingToIndex: "Name a slot of type block or flash"
         case .nothingToConfirm, .nothingToCancel, .nothingToPause, .nothingToResume, .nothingToRollBack:
             "See kedged status"
         case .healthFailed: "Read the health check's output above; the former release runs again after the reboot"

@@ -75,6 +75,13 @@ public protocol StateStore: AnyObject, Sendable {
     func readHead(_ set: SlotSet) throws(SystemError) -> [UInt8]?
     /// Replaces it as a whole.
     func writeHead(_ set: SlotSet, _ bytes: [UInt8]) throws(SystemError)
+    /// Up to `count` bytes from `offset` of what is kept of a slot's content (`WindowHints`); fewer at the end, none
+    /// where nothing is kept.
+    func readHints(
+        _ target: Identifier, _ set: SlotSet, at offset: UInt64, count: Int
+    ) throws(SystemError) -> [UInt8]
+    /// Overwrites bytes of it. Need not be durable: what is lost costs a download at most.
+    func writeHints(_ target: Identifier, _ set: SlotSet, _ bytes: [UInt8], at offset: UInt64) throws(SystemError)
     /// Whether another process asked to cancel.
     func cancelRequested() -> Bool
     /// Leaves such a request, or takes it back.

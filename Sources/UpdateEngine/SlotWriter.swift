@@ -18,6 +18,8 @@ final class SlotWriter: @unchecked Sendable {
     static let unflushedBytes = 5 * 1024 * 1024
 
     private let slots: [any Slot]
+    /// Who keeps the record of what each slot holds, if anybody does.
+    private let recorders: [HintRecorder?]
     private let pace: WritePace
     private let monitor = Monitor()
     private var workers: Int
@@ -37,6 +39,7 @@ final class SlotWriter: @unchecked Sendable {
     private struct Entry {
         let component: Int
         let window: Int
+        let hints: WindowHints?
     }
 
     /// How far the writing is, in image bytes, and what it took.
@@ -59,8 +62,9 @@ final class SlotWriter: @unchecked Sendable {
     static let comparedBytes = 128 * 1024
 
     /// For the workers of `pace`, which all must `end`.
-    init(slots: [any Slot], held: [WindowBitmap], pace: WritePace) {
+    init(slots: [any Slot], held: [WindowBitmap], pace: WritePace, recorders: [HintRecorder?]) {
         self.slots = slots
+        self.recorders = recorders
         self.pace = pace
         workers = pace.workers
         flushed = held
@@ -80,8 +84,10 @@ final class SlotWriter: @unchecked Sendable {
         let slot = slots[component]
         let holds = try step { () throws(SlotError) in try Self.holds(slot, window, present) }
         if !holds { try step { () throws(SlotError) in try slot.write(window) } }
+        let entry = Entry(
+            component: component, window: window.index, hints: recorders[component]?.hints(of: window))
         monitor.locked {
-            pending.append(Entry(component: component, window: window.index))
+            pending.append(entry)
             pendingBytes += length
             if holds {
                 progress.unchanged += UInt64(length)
@@ -164,7 +170,10 @@ final class SlotWriter: @unchecked Sendable {
             return taken
         }
         for component in dirty { try step { () throws(SlotError) in try slots[component].flush() } }
-        for entry in entries { flushed[entry.component].insert(entry.window) }
+        for entry in entries {
+            flushed[entry.component].insert(entry.window)
+            if let hints = entry.hints { recorders[entry.component]?.record(hints, window: entry.window) }
+        }
         monitor.locked {
             progress.flushes += UInt64(dirty.count)
             unflushed -= bytes

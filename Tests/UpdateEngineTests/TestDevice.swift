@@ -18,6 +18,9 @@ final class MemoryState: StateStore, @unchecked Sendable {
     var cancel = false
     var held: String?
     var failWrites = false
+    /// What is kept of slots, by `rootfs.a`.
+    var hints: [String: [UInt8]] = [:]
+    var failHints = false
 
     func readJournal(slot: Int) throws(SystemError) -> [UInt8]? { journal[slot] }
     func writeJournal(slot: Int, _ bytes: [UInt8]) throws(SystemError) {
@@ -26,6 +29,20 @@ final class MemoryState: StateStore, @unchecked Sendable {
     }
     func readHead(_ set: SlotSet) throws(SystemError) -> [UInt8]? { heads[set] }
     func writeHead(_ set: SlotSet, _ bytes: [UInt8]) throws(SystemError) { heads[set] = bytes }
+    func readHints(
+        _ target: Identifier, _ set: SlotSet, at offset: UInt64, count: Int
+    ) throws(SystemError) -> [UInt8] {
+        Array((hints["\(target.text).\(set.letter)"] ?? []).dropFirst(Int(offset)).prefix(count))
+    }
+    func writeHints(
+        _ target: Identifier, _ set: SlotSet, _ bytes: [UInt8], at offset: UInt64
+    ) throws(SystemError) {
+        if failHints { throw SystemError(number: SystemError.noSpace, operation: "write", subject: "hints") }
+        var file = hints["\(target.text).\(set.letter)"] ?? []
+        while file.count < Int(offset) + bytes.count { file.append(0) }
+        file.replaceSubrange(Int(offset)..<(Int(offset) + bytes.count), with: bytes)
+        hints["\(target.text).\(set.letter)"] = file
+    }
     func cancelRequested() -> Bool { cancel }
     func setCancelRequest(_ present: Bool) throws(SystemError) { cancel = present }
     func heldAttempt() -> String? { held }

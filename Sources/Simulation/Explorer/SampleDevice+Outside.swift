@@ -237,6 +237,13 @@ final class SampleStateStore: StateStore, @unchecked Sendable {
     func writeHead(_ set: SlotSet, _ bytes: [UInt8]) throws(SystemError) {
         try device.write(layout.head(set), bytes, through: device.bug != .headNotFlushed, "head")
     }
+    // Bundles of the sample have no form that would use them, and losing them is allowed.
+    func readHints(
+        _ target: Identifier, _ set: SlotSet, at offset: UInt64, count: Int
+    ) throws(SystemError) -> [UInt8] { [] }
+    func writeHints(
+        _ target: Identifier, _ set: SlotSet, _ bytes: [UInt8], at offset: UInt64
+    ) throws(SystemError) {}
     func cancelRequested() -> Bool { !device.content(layout.cancel).isEmpty }
     func setCancelRequest(_ present: Bool) throws(SystemError) {
         if present != cancelRequested() { try device.write(layout.cancel, present ? [1] : [], "cancel request") }
