@@ -107,7 +107,9 @@ struct CommandLineArguments: Equatable {
         _ words: [String], wish: Wish, owner: String?, once: Bool, agent: Bool
     ) throws(ServiceError) -> Command {
         guard let name = words.first else { throw .usage("there is no command") }
-        let takes = ["trust", "index"].contains(name) ? 3 : ["install", "floor", "override", "channel"].contains(name) ? 2 : 1
+        let takes =
+            ["trust", "index"].contains(name)
+            ? 3 : ["install", "floor", "override", "channel"].contains(name) ? 2 : 1
         if words.count > takes { throw .usage("\(words[takes]) is one word too many") }
         if wish != Wish(location: ""), name != "install" {
             throw .usage("--attempt, --manifest, --override and --source belong to install")

@@ -28,7 +28,8 @@ extension Engine {
         let set = machine.running
         var found = SlotHints(outside.state, component.target, set)
         if found == nil, scans {
-            _ = try record(running, component.target, set, known: knownComponent(component.target, set), inAttempt: true)
+            let known = knownComponent(component.target, set)
+            _ = try record(running, component.target, set, known: known, inAttempt: true)
             found = SlotHints(outside.state, component.target, set)
         }
         let growing = SlotHints(outside.state, component.target, set.other)

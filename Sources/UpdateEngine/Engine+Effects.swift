@@ -350,6 +350,7 @@ extension Engine {
         for job in list.jobs where job.targets[0].component == number { fetch += UInt64(job.length) }
         return UpdatePlan.Item(
             component: table.component.id, slot: slot, imageBytes: table.component.size, reusedBytes: reused,
-            form: form?.form ?? blocks?.form ?? .windows, fetchBytes: fetch, windowsToDo: missing, windows: table.table.windows.count)
+            form: form?.form ?? blocks?.form ?? .windows, fetchBytes: fetch, windowsToDo: missing,
+            windows: table.table.windows.count)
     }
 }

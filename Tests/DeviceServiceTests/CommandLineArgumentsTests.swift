@@ -1,3 +1,4 @@
+import BootControl
 import BundleFormat
 import Platform
 import Testing
@@ -14,6 +15,8 @@ struct CommandLineArgumentsTests {
         (["install", "r.kedge", "--attempt", "x-1"], .install(.init(location: "r.kedge", attempt: "x-1"))),
         (["--attempt", "x-1", "install", "r.kedge"], .install(.init(location: "r.kedge", attempt: "x-1"))),
         (["install", "-"], .install(.init(location: "-"))),
+        (["index"], .index(slot: nil, set: nil)), (["index", "rootfs"], .index(slot: Identifier("rootfs"), set: nil)),
+        (["index", "bios", "b"], .index(slot: Identifier("bios"), set: .b)),
         (
             ["install", "u", "--source", "v", "--manifest", digest, "--source", "w"],
             .install(.init(location: "u", manifest: Digest(hex: digest), sources: ["v", "w"]))
@@ -54,6 +57,7 @@ struct CommandLineArgumentsTests {
 
     static let wrong: [(words: [String], word: String)] = [
         ([], "no command"), (["instal"], "instal is no command"), (["Status"], "Status is no command"),
+        (["index", "rootfs", "c"], "a or b"), (["index", "/dev/x"], "no name"), (["index", "r", "a", "x"], "too many"),
         ([""], "is no command"), (["install"], "needs a URL, a file"),
         (["install", "a", "b"], "b is one word too many"),
         (["status", "now"], "now is one word too many"), (["run", "once"], "once is one word too many"),

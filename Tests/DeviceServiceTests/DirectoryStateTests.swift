@@ -38,6 +38,20 @@ struct DirectoryStateTests {
         #expect(try files().isEmpty)
     }
 
+    @Test("Records of slots are kept apart by slot and set, written in place, and read as far as they go")
+    func hints() throws {
+        try state.prepare()
+        let name = try #require(Identifier("rootfs"))
+        #expect(try state.readHints(name, .a, at: 0, count: 10).isEmpty)
+        try state.writeHints(name, .a, [1, 2, 3], at: 4)
+        try state.writeHints(name, .b, [9], at: 0)
+        try state.writeHints(name, .a, [7], at: 5)
+        #expect(try state.readHints(name, .a, at: 0, count: 100) == [0, 0, 0, 0, 1, 7, 3])
+        #expect(try state.readHints(name, .b, at: 0, count: 100) == [9])
+        #expect(try state.readHints(name, .b, at: 1, count: 100).isEmpty)
+        #expect(try FileSystem.mode(of: path + "/hints.rootfs.a") & 0o777 == 0o600)
+    }
+
     @Test("The first journal write reserves both slots, so that a full disk cannot stop later ones")
     func reserved() throws {
         try state.prepare()

@@ -2,6 +2,7 @@ import BootControl
 import BundleFormat
 import FactoryImage
 import Packaging
+import Payload
 import Platform
 import Signing
 import Slots
@@ -89,6 +90,29 @@ struct FactoryReleaseTests {
             #expect(try Self.read(place, count: image.count) == image)
             #expect(try gateway.slot(target, .b)?.isBlank() == true)
         }
+    }
+
+    @Test("What its raw slots hold is on record, as kedged keeps it, so that an update finds blocks in them")
+    func record() throws {
+        let bench = try Workbench()
+        let release = try TestRelease(in: bench)
+        let gateway = try Gateway.create(release.order(), at: bench.path + "/gateway")
+        for target in ["rootfs", "kernel", "bios"] {
+            let image = try #require(release.images[target])
+            let file = try FileSystem.read("\(gateway.data)/hints.\(target).a", limit: 1 << 20)
+            let size = try #require(WindowHints.windowSize(header: file))
+            let length = WindowHints.recordLength(windowSize: size)
+            for (window, start) in stride(from: 0, to: image.count, by: size).enumerated() {
+                let part = Array(image[start..<min(start + size, image.count)])
+                let place = Int(WindowHints.recordOffset(of: window, windowSize: size))
+                let hints = try #require(
+                    WindowHints.decode(Array(file[place..<(place + length)]), window: window, windowSize: size))
+                #expect(hints.digest == SHA256.digest(of: part))
+                #expect(hints.blocks.count == (part.count + 4095) / 4096)
+                #expect(hints.blocks[0] == BlockHint(of: Array(part.prefix(4096)).rawBytes))
+            }
+        }
+        #expect(try FileSystem.kind(of: gateway.data + "/hints.containers.a") == nil)
     }
 
     @Test("Its container is published in the store for slot set a only")

@@ -104,7 +104,7 @@ import Testing
         #expect(places.gather(1, from: [nil, Image(new)], into: buffer).count == 2)
     }
 
-    @Test("A record is read back as it was written, and a changed or misplaced one is none", arguments: [1, 4096, 5000])
+    @Test("A record is read back as it was written, a changed or misplaced one is none", arguments: [1, 4096, 5000])
     func records(count: Int) throws {
         let buffer = try AlignedBuffer(capacity: 8192)
         buffer.copy(noise(count, seed: 4).rawBytes, at: 0)

@@ -13,6 +13,10 @@ final class TwoSlots: StateStore, @unchecked Sendable {
     func writeJournal(slot: Int, _ bytes: [UInt8]) throws(SystemError) { slots[slot] = bytes }
     func readHead(_ set: SlotSet) throws(SystemError) -> [UInt8]? { nil }
     func writeHead(_ set: SlotSet, _ bytes: [UInt8]) throws(SystemError) {}
+    func readHints(
+        _ target: Identifier, _ set: SlotSet, at offset: UInt64, count: Int
+    ) throws(SystemError) -> [UInt8] { [] }
+    func writeHints(_ target: Identifier, _ set: SlotSet, _ bytes: [UInt8], at offset: UInt64) throws(SystemError) {}
     func cancelRequested() -> Bool { false }
     func setCancelRequest(_ present: Bool) throws(SystemError) {}
     func heldAttempt() -> String? { nil }
