@@ -98,6 +98,28 @@ struct HTTPRecoveryTests {
         #expect(try HostileServer.requests(key).count == 3)
     }
 
+    @Test("The deadline of a source counts over its tries, its waits and what comes", arguments: ["crumbs", "busy"])
+    func deadline(scenario: String) throws {
+        let (url, _) = try HostileServer.url(scenario)
+        var options = HTTPOptions.quick
+        options.attemptsWithoutProgress = 1_000_000
+        options.retryBudget = 1_000_000
+        options.deadlineMilliseconds = 30_000
+        options.backOffBaseMilliseconds = 1000
+        options.backOffCapMilliseconds = 1000
+        let reading = Reading.of(try source(url, options, time: SkippingTime()), 0..<100_000)
+        #expect(reading.error?.code == "transfer.deadline")
+    }
+
+    @Test("A server that takes the connection and says nothing to the TLS handshake is given up")
+    func muteHandshake() throws {
+        let url = try HostileServer.url("plain").text.replacing("http:", with: "https:")
+        var options = HTTPOptions.quick
+        options.attemptsWithoutProgress = 2
+        options.connectTimeoutMilliseconds = 100
+        #expect(Reading.of(try source(url, options), 0..<10).error?.code == "transfer.unreachable")
+    }
+
     @Test("A refused connection is unreachable")
     func refused() throws {
         let reading = try Reading.of(source("http://127.0.0.1:\(freePort())/bundle"), 0..<10)

@@ -23,9 +23,16 @@ struct LocalServer {
     func url(_ name: String) -> String { "http://127.0.0.1:\(port)/\(name)" }
     func secureURL(_ name: String) -> String { "https://127.0.0.1:\(port)/\(name)" }
 
-    /// One entry for each request: the number of its connection and its Range. nginx writes its log after the
-    /// answer, so this waits until there are `count`.
-    func requests(_ count: Int) throws -> [(connection: String, range: String, version: String)] {
+    /// What nginx noted of a request: the number of its connection, its Range, and the body bytes that were sent.
+    struct Served {
+        let connection: String
+        let range: String
+        let version: String
+        let bytes: UInt64
+    }
+
+    /// One entry for each request. nginx writes its log after the answer, so this waits until there are `count`.
+    func requests(_ count: Int) throws -> [Served] {
         var lines: [Substring] = []
         for _ in 0..<500 {
             lines = try String(contentsOfFile: prefix + "/access.log", encoding: .utf8).split(separator: "\n")
@@ -34,7 +41,9 @@ struct LocalServer {
         }
         return lines.map {
             let words = $0.split(separator: " ")
-            return (String(words[0]), String(words[1]), String(words[2]))
+            return Served(
+                connection: String(words[0]), range: String(words[1]), version: String(words[2]),
+                bytes: UInt64(words[3]) ?? 0)
         }
     }
 
@@ -88,15 +97,16 @@ struct LocalServer {
                 """
         }
         let kind = identity != nil ? "ssl http2" : tls ? "ssl" : ""
+        // Small send buffers: what nginx counts as sent is then nearly what the client's socket took.
         return """
             daemon off; master_process off; pid nginx.pid; error_log error.log;
             events { worker_connections 64; }
             http {
-                log_format plain '$connection $http_range $server_protocol';
+                log_format plain '$connection $http_range $server_protocol $body_bytes_sent';
                 access_log access.log plain;
                 \(paths)
                 server {
-                    listen 127.0.0.1:\(port) \(kind);
+                    listen 127.0.0.1:\(port) \(kind) sndbuf=64k;
                     \(certificates)
                     root \(prefix)/www;
                     location /downgrade/ { return 302 http://127.0.0.1:\(port)/object; }

@@ -78,6 +78,39 @@ struct ReadAheadTests {
         #expect(source.bytesReceived == 10 + 1000 + 245_000)
     }
 
+    @Test("An answer that is given up before its turn cost what its socket holds, and no more")
+    func givenUp() throws {
+        let size = 96 << 20
+        try LocalServer.run(files: ["object": [UInt8](repeating: 7, count: size)]) { server in
+            let source = try source(server.url("object"))
+            func read(_ range: Range<UInt64>) throws { try source.read(range) { (_) throws(TransferError) in } }
+            try source.readAvailable(0..<10) { (_) throws(TransferError) in }
+            // Both connections bring much, so that the kernel gives their sockets all the memory it gives.
+            source.announce(16 << 20..<40 << 20)
+            try read(0..<16 << 20)
+            source.announce(46 << 20..<47 << 20)
+            try read(16 << 20..<40 << 20)
+            source.announce(48 << 20..<UInt64(size))
+            try read(46 << 20..<47 << 20)
+            // Time for all that will come.
+            usleep(200_000)
+            try read(0..<10)
+            let wanted = "bytes=\(48 << 20)-\(size - 1)"
+            let dropped = try #require(server.requests(6).first { $0.range == wanted })
+            let bound = try Self.socketBytes()
+            #expect(dropped.bytes > 0 && dropped.bytes <= bound, "\(dropped.bytes) bytes")
+            try OutcomeTable.transfers.add([
+                "answer given up before its turn", "slot right", "-", "\(dropped.bytes)", "\(bound)",
+            ])
+        }
+    }
+
+    /// What the kernel holds for a socket at most (tcp(7), tcp_rmem: the third number), and for nginx's.
+    private static func socketBytes() throws -> UInt64 {
+        let text = String(decoding: try FileSystem.read("/proc/sys/net/ipv4/tcp_rmem", limit: 4096), as: UTF8.self)
+        return try #require(text.split(whereSeparator: { $0.isWhitespace }).last.flatMap { UInt64($0) }) + 256 << 10
+    }
+
     @Test("A server that refuses a second request is asked in turn, and the refusal costs no try and no wait")
     func refused() throws {
         let (url, key) = try HostileServer.url("refuses-ahead/40000")

@@ -67,7 +67,11 @@ struct HostileCase: CustomTestStringConvertible, Sendable {
         HostileCase(
             title: "silence always", scenario: "mute", outcome: .waits("transfer.stalled"), change: stall),
         HostileCase(
-            title: "1 byte per second", scenario: "drip", outcome: .waits("transfer.stalled"), change: stall),
+            title: "1 byte per second", scenario: "drip", outcome: .waits("transfer.stalled"),
+            change: {
+                stall(&$0)
+                $0.retryBudget = 4
+            }),
         HostileCase(
             title: "slow headers", scenario: "slow-head", outcome: .waits("transfer.stalled"), change: stall),
         HostileCase(
@@ -345,52 +349,78 @@ struct HostileNetworkTests {
 
 @Suite("A bundle that is cut off", .serialized, .needsHostileServer, .timeLimit(.minutes(5)))
 struct TruncationTests {
-    @Test("At every byte of a small bundle: a shorter object is refused, and a broken connection goes on")
-    func everyByte() throws {
-        let device = try TestDevice()
-        for set in SlotSet.allCases {
-            try Descriptor(open: device.slotPath("rootfs", set), [.read, .write]).truncate(to: 65_536)
-        }
+    /// A device with small slots, a small bundle for it, and a server that has it.
+    private struct SmallBundle {
+        let device: TestDevice
         let image = Array(TestDevice.image(seed: 5, megabytes: 1).prefix(2048))
-        let path = try device.bundle("small", images: [("rootfs", image)])
-        let size = try FileSystem.size(of: path)
-        let server = try HostileServer(object: path)
-        var options = HTTPOptions()
-        options.proxy = ""
-        options.backOffBaseMilliseconds = 1
-        options.backOffCapMilliseconds = 1
-        let settings = options
-        var codes: Set<String> = []
-        var wasted: UInt64 = 0
-        for length in 0..<Int(size) {
-            device.opener = { (url, _) throws(TransferError) in
-                try BundleLocation.parse(url).open(options: settings)
+        let size: UInt64
+        let server: HostileServer
+
+        init() throws {
+            device = try TestDevice()
+            for set in SlotSet.allCases {
+                try Descriptor(open: device.slotPath("rootfs", set), [.read, .write]).truncate(to: 65_536)
             }
-            let failure = #expect(throws: Failure.self) {
-                try device.engine().install(server.url("truncated/\(length)").text)
-            }
-            if let failure { codes.insert(failure.code) }
+            let path = try device.bundle("small", images: [("rootfs", image)])
+            size = try FileSystem.size(of: path)
+            server = try HostileServer(object: path)
+        }
+
+        /// An engine on what the factory made, and the source that it opens.
+        func engine() throws -> (Engine, () -> (any BundleSource)?) {
+            var options = HTTPOptions()
+            options.proxy = ""
+            options.backOffBaseMilliseconds = 1
+            options.backOffCapMilliseconds = 1
+            let settings = options
             var opened: (any BundleSource)?
             device.opener = { (url, _) throws(TransferError) in
                 let source = try BundleLocation.parse(url).open(options: settings)
                 opened = source
                 return source
             }
-            let fresh = try device.bootedAnew()
-            try fresh.install(server.url("broken-off/\(length)").text)
-            #expect(Array(try device.contents("rootfs", .b).prefix(image.count)) == image, "byte \(length)")
-            wasted = max(wasted, (opened?.bytesReceived ?? 0) - size)
-            device.forget()
+            return (try device.bootedAnew(), { opened })
+        }
+    }
+
+    @Test("At every byte of a small bundle: an object that ends there is refused")
+    func shorterObject() throws {
+        let small = try SmallBundle()
+        var codes: Set<String> = []
+        var fetched: UInt64 = 0
+        for length in 0..<Int(small.size) {
+            let (engine, source) = try small.engine()
+            let failure = #expect(throws: Failure.self) {
+                try engine.install(small.server.url("truncated/\(length)").text)
+            }
+            if let failure { codes.insert(failure.code) }
+            #expect(try small.device.boot.load().active == .a)
+            fetched = max(fetched, source()?.bytesReceived ?? 0)
         }
         #expect(codes == ["bundle.not-a-bundle", "bundle.truncated", "transfer.out-of-range"])
+        #expect(fetched <= 2 * small.size)
+        try OutcomeTable.transfers.add([
+            "object cut off at every byte of \(small.size)", "refused, slot not selected",
+            codes.sorted().joined(separator: " "), "\(fetched)", "\(2 * small.size)",
+        ])
+    }
+
+    @Test("At every byte of a small bundle: a connection that breaks there is made again, and nothing comes twice")
+    func brokenConnection() throws {
+        let small = try SmallBundle()
+        var wasted: UInt64 = 0
+        for length in 0..<Int(small.size) {
+            let (engine, source) = try small.engine()
+            try engine.install(small.server.url("broken-off/\(length)").text)
+            let slot = Array(try small.device.contents("rootfs", .b).prefix(small.image.count))
+            #expect(slot == small.image, "byte \(length)")
+            let fetched = try #require(source()).bytesReceived
+            try #require(fetched >= small.size)
+            wasted = max(wasted, fetched - small.size)
+        }
         #expect(wasted == 0)
         try OutcomeTable.transfers.add([
-            "object cut off at every byte of \(size)", "refused, slot not selected",
-            codes.sorted().joined(separator: " "),
-            "0", "\(size)",
-        ])
-        try OutcomeTable.transfers.add([
-            "connection cut at every byte of \(size)", "slot right", "-", "\(wasted)", "0",
+            "connection cut at every byte of \(small.size)", "slot right", "-", "\(wasted)", "0",
         ])
     }
 }
