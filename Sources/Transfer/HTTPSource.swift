@@ -18,8 +18,10 @@ public final class HTTPSource: BundleSource, @unchecked Sendable {
     /// How often bytes that came were rejected, and whether the rest after the last time is still due.
     private var rejections: UInt32 = 0
     private var restIsDue = false
-    /// What comes after the present read, and the request for it where that is out.
+    /// What comes after the present read, what the present read still wants behind the present answer, and the request
+    /// for the one or the other where that is out.
     private var announced: Range<UInt64>?
+    private var rest: Range<UInt64>?
     private var ahead: (request: RangeRequest, exchange: HTTPExchange)?
     /// How often an answer that was asked for ahead did not come; a server that takes only one connection of a device is
     /// not asked for two again and again.
@@ -27,6 +29,9 @@ public final class HTTPSource: BundleSource, @unchecked Sendable {
     private static let mostFailuresAhead = 3
     /// Bytes of the present answer that are still to come when the next one is asked for: what 10 MiB/s bring in 100 ms.
     static let aheadDistance: UInt64 = 1 << 20
+    /// What is asked for of an announced range before its turn: what comes of it is wasted if the turn never comes, and
+    /// would be bounded by nothing but the kernel's memory for the socket. The rest is asked for when this is on its turn.
+    static let aheadBytes: UInt64 = 1 << 20
     /// What the last answer asked for by Retry-After, within its cap.
     public private(set) var askedRestNanoseconds: UInt64 = 0
 
@@ -71,7 +76,8 @@ public final class HTTPSource: BundleSource, @unchecked Sendable {
     }
 
     public func announce(_ range: Range<UInt64>) {
-        announced = options.readsAhead && !range.isEmpty ? range : nil
+        let end = min(range.upperBound, range.lowerBound + Self.aheadBytes)
+        announced = options.readsAhead && !range.isEmpty ? range.lowerBound..<end : nil
     }
 
     public func cancel() {
@@ -125,8 +131,8 @@ public final class HTTPSource: BundleSource, @unchecked Sendable {
             budget.received(delivered)
             askedRestNanoseconds = 0
             switch outcome {
-            case nil: continue
-            case .complete: return
+            // Not all of it where the first part was asked for ahead.
+            case nil, .complete: continue
             case .failed(let error): throw error
             case .broken(let error, let seconds):
                 dropAhead()
@@ -153,6 +159,7 @@ public final class HTTPSource: BundleSource, @unchecked Sendable {
         try withoutActuallyEscaping(deliver) {
             (deliver) throws(TransferError) -> (ExchangeOutcome?, UInt64) in
             let early = takeAhead(request)
+            defer { rest = nil }
             let exchange = early ?? makeExchange(request, deliver: deliver)
             let meanwhile = { self.askAhead(behind: exchange) }
             let outcome: ExchangeOutcome
@@ -190,10 +197,11 @@ public final class HTTPSource: BundleSource, @unchecked Sendable {
 
     /// Asks for what was announced when the present answer comes to its end.
     private func askAhead(behind present: HTTPExchange) {
-        guard let range = announced, ahead == nil, present.remaining <= Self.aheadDistance,
+        guard let range = rest ?? announced, ahead == nil, present.remaining <= Self.aheadDistance,
             failuresAhead < Self.mostFailuresAhead, let total = state.total, range.upperBound <= total
         else { return }
-        announced = nil
+        if rest == nil { announced = nil }
+        rest = nil
         let request = RangeRequest(first: range.lowerBound, last: range.upperBound - 1, mayEndEarly: false)
         let exchange = makeExchange(request, deliver: nil)
         do throws(TransferError) {
@@ -205,13 +213,15 @@ public final class HTTPSource: BundleSource, @unchecked Sendable {
         }
     }
 
-    /// The answer to this request, where it was asked for ahead; anything else that was is given up.
+    /// The answer to this request, or to its first part, where that was asked for ahead; anything else that was is given
+    /// up.
     private func takeAhead(_ request: RangeRequest) -> HTTPExchange? {
-        guard let ahead, ahead.request.first == request.first, ahead.request.last == request.last else {
+        guard let ahead, ahead.request.first == request.first, ahead.request.last <= request.last else {
             dropAhead()
             return nil
         }
         self.ahead = nil
+        if ahead.request.last < request.last { rest = ahead.request.last + 1..<request.last + 1 }
         return ahead.exchange
     }
 

@@ -78,7 +78,31 @@ struct ReadAheadTests {
         #expect(source.bytesReceived == 10 + 1000 + 245_000)
     }
 
-    @Test("An answer that is given up before its turn cost what its socket holds, and no more")
+    /// On a loaded machine an answer may be there before anything can be asked for beside it: so many tries.
+    private static let tries = 20
+
+    @Test("Of a long range the first MiB is asked for ahead, and the rest in that one's turn")
+    func longRange() throws {
+        let mega = 1 << 20
+        let bytes: [UInt8] = (0..<6 * mega).map { UInt8(truncatingIfNeeded: $0 * 31 + ($0 >> 8) * 17 + ($0 >> 16)) }
+        try LocalServer.run(files: ["object": bytes]) { server in
+            let source = try source(server.url("object"))
+            _ = Reading.of(source, 0..<10, available: true)
+            var count = 1
+            for number in 1...Self.tries {
+                source.announce(UInt64(2 * mega)..<UInt64(6 * mega))
+                #expect(Reading.of(source, 0..<UInt64(mega)).bytes == Array(bytes[..<mega]))
+                #expect(Reading.of(source, UInt64(2 * mega)..<UInt64(6 * mega)).bytes == Array(bytes[(2 * mega)...]))
+                #expect(source.bytesReceived == UInt64(10 + number * 5 * mega))
+                count += 2
+                let ranges = try server.requests(count).suffix(2).map(\.range)
+                if ranges.contains(headers([3 * UInt64(mega)..<6 * UInt64(mega)])[0]) { return }
+            }
+            Issue.record("nothing was asked for ahead")
+        }
+    }
+
+    @Test("An answer that is given up before its turn cost 1 MiB at most, however much memory its socket has")
     func givenUp() throws {
         let size = 96 << 20
         try LocalServer.run(files: ["object": [UInt8](repeating: 7, count: size)]) { server in
@@ -90,25 +114,23 @@ struct ReadAheadTests {
             try read(0..<16 << 20)
             source.announce(46 << 20..<47 << 20)
             try read(16 << 20..<40 << 20)
-            source.announce(48 << 20..<UInt64(size))
-            try read(46 << 20..<47 << 20)
-            // Time for all that will come.
-            usleep(200_000)
-            try read(0..<10)
-            let wanted = "bytes=\(48 << 20)-\(size - 1)"
-            let dropped = try #require(server.requests(6).first { $0.range == wanted })
-            let bound = try Self.socketBytes()
-            #expect(dropped.bytes > 0 && dropped.bytes <= bound, "\(dropped.bytes) bytes")
-            try OutcomeTable.transfers.add([
-                "answer given up before its turn", "slot right", "-", "\(dropped.bytes)", "\(bound)",
-            ])
+            let first = UInt64(48 << 20)
+            let wanted = headers([first..<first + HTTPSource.aheadBytes])[0]
+            for _ in 0..<Self.tries {
+                source.announce(first..<UInt64(size))
+                try read(46 << 20..<47 << 20)
+                // Time for all that will come.
+                usleep(200_000)
+                try read(0..<10)
+                guard let dropped = try server.requests(4).first(where: { $0.range == wanted }) else { continue }
+                #expect(dropped.bytes <= HTTPSource.aheadBytes, "\(dropped.bytes) bytes")
+                return try OutcomeTable.transfers.add([
+                    "answer given up before its turn", "read right", "-", "\(dropped.bytes)",
+                    "\(HTTPSource.aheadBytes)",
+                ])
+            }
+            Issue.record("nothing was asked for ahead")
         }
-    }
-
-    /// What the kernel holds for a socket at most (tcp(7), tcp_rmem: the third number), and for nginx's.
-    private static func socketBytes() throws -> UInt64 {
-        let text = String(decoding: try FileSystem.read("/proc/sys/net/ipv4/tcp_rmem", limit: 4096), as: UTF8.self)
-        return try #require(text.split(whereSeparator: { $0.isWhitespace }).last.flatMap { UInt64($0) }) + 256 << 10
     }
 
     @Test("A server that refuses a second request is asked in turn, and the refusal costs no try and no wait")
