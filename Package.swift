@@ -90,6 +90,7 @@ if !deviceOnly {
         .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ]
     products.append(.executable(name: "kedge", targets: ["kedge"]))
+    products.append(.executable(name: "iothub-emulator", targets: ["iothub-emulator"]))
     targets += [
         .systemLibrary(
             name: "CDivSufSort", pkgConfig: "libdivsufsort", providers: [.apt(["libdivsufsort-dev"])]),
@@ -121,6 +122,18 @@ if !deviceOnly {
             dependencies: [
                 "BootControl", "BundleFormat", "FactoryImage", "Floors", "Payload", "Platform", "Signing", "Slots",
                 "StrictJSON", "Transfer", "Trust", "UpdateEngine",
+            ],
+            swiftSettings: strict),
+        // A local IoT Hub for developers and tests. It shares no code with the device's client: each checks the other.
+        .target(
+            name: "HubEmulation",
+            dependencies: ["COpenSSL", "Platform", "StrictJSON"],
+            swiftSettings: strict,
+            linkerSettings: [.linkedLibrary("ssl")]),
+        .executableTarget(
+            name: "iothub-emulator",
+            dependencies: [
+                "HubEmulation", "Platform", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
         .executableTarget(
@@ -169,6 +182,10 @@ if !deviceOnly {
         testTarget("Packaging", ["Signing", "Trust"]),
         testTarget("FactoryImage", ["BootControl", "Packaging", "Signing", "Slots", "Trust"]),
         testTarget("Simulation", ["BootControl", "FactoryImage", "TestSupport"]),
+        .testTarget(
+            name: "HubEmulationTests",
+            dependencies: ["HubEmulation", "Platform", "StrictJSON", "iothub-emulator"],
+            exclude: ["official-clients.py"], swiftSettings: testing),
         // Whole commands, as their users run them: the built kedge and kedged, real images, real servers.
         .testTarget(
             name: "CommandTests",

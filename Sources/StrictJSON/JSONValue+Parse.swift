@@ -67,7 +67,10 @@ private func describe(_ report: inout json_error_t) -> JSONError {
         guard let text = unsafe json_string_value(raw) else { return .string("") }
         return .string(unsafe String(cString: text))
     case JSON_INTEGER: return .integer(Int64(unsafe json_integer_value(raw)))
-    case JSON_REAL: return .real
+    case JSON_REAL:
+        var text = [CChar](repeating: 0, count: 32)
+        unsafe kedge_json_real(raw, &text)
+        return .real(String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
     case JSON_TRUE: return .bool(true)
     case JSON_FALSE: return .bool(false)
     default: return .null

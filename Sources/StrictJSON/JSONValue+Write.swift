@@ -23,7 +23,7 @@ extension JSONValue {
         case .null: out.append(contentsOf: "null".utf8)
         case .bool(let value): out.append(contentsOf: (value ? "true" : "false").utf8)
         case .integer(let value): out.append(contentsOf: String(value).utf8)
-        case .real: out.append(contentsOf: "null".utf8)
+        case .real(let text): out.append(contentsOf: text.utf8)
         case .string(let value): Self.writeString(value, to: &out)
         case .array(let elements):
             Self.writeList(count: elements.count, open: 0x5b, close: 0x5d, to: &out, indent, level) { index, out in

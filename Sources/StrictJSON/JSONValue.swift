@@ -1,11 +1,11 @@
-/// A JSON value that keeps the order of members. Numbers are integers; a real number is kept only as a fact,
-/// because no Kedge document uses one.
+/// A JSON value that keeps the order of members. Numbers are integers; a real number is kept as text,
+/// because no Kedge document uses one and others only pass it on.
 public indirect enum JSONValue: Equatable, Sendable {
     case null
     case bool(Bool)
     case integer(Int64)
-    /// A number with a fraction or exponent.
-    case real
+    /// A number with a fraction or exponent, as JSON text.
+    case real(String)
     case string(String)
     case array([JSONValue])
     case object([JSONMember])

@@ -106,7 +106,7 @@ struct ManifestTests {
     @Test(
         "Values of another type are refused",
         arguments: [
-            ("release", .string("x")), ("sequence", .string("1")), ("sequence", .real), ("created", .bool(true)),
+            ("release", .string("x")), ("sequence", .string("1")), ("sequence", .real("1.5")), ("created", .bool(true)),
             ("notBefore", .null), ("components", .members([])), ("components/0", .integer(1)),
             ("components/0/sha256", .integer(0)), ("meta", .array([])), ("meta/ticket", .integer(1)),
         ] as [(String, JSONValue)])

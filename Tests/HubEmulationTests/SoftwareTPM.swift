@@ -1,0 +1,1 @@
+../FloorsTests/SoftwareTPM.swift
