@@ -31,7 +31,15 @@ extension Engine {
         if !list.jobs.isEmpty || groups.isEmpty && blocks.isEmpty {
             flushed = try pumpWindows(list, from: source, head: head, flushed: flushed)
         }
-        if !groups.isEmpty { try pumpGroups(groups, from: source, head: head, flushed: flushed) }
+        if !groups.isEmpty {
+            flushed = try pumpGroups(groups, from: source, head: head, flushed: flushed)
+            // A delta whose base turned out to be another image was given up.
+            let rest = FetchList(head.tables, held: flushed)
+            if !rest.jobs.isEmpty {
+                try checkLimit(rest, source)
+                _ = try pumpWindows(rest, from: source, head: head, flushed: flushed, inPlaceOfForm: true)
+            }
+        }
         if source.isSequential { try head.checkEnd(source) }
         for (index, table) in head.tables.enumerated() where !whole[index] {
             try step { () throws(SlotError) in try targets[index].seal(table.component) }
@@ -72,7 +80,8 @@ extension Engine {
     /// One thread fetches and checks stored digests, some decode, check plain digests, compare and write, and this
     /// one flushes and journals. What is flushed in the end.
     private func pumpWindows(
-        _ list: FetchList, from source: any BundleSource, head: BundleHead, flushed: [WindowBitmap]
+        _ list: FetchList, from source: any BundleSource, head: BundleHead, flushed: [WindowBitmap],
+        inPlaceOfForm: Bool = false
     ) throws(Failure) -> [WindowBitmap] {
         let writer = SlotWriter(slots: targets, held: flushed, pace: outside.pace, recorders: recorders)
         let stored = try BufferPool(count: Self.storedBuffers, capacity: BundleLimits.window)
@@ -85,6 +94,10 @@ extension Engine {
             var forms = FormCounters()
             forms[.windows].fetched = source.bytesReceived - received
             forms[.windows].written = writer.current.written
+            if inPlaceOfForm {
+                forms.fallbackWindows = UInt64(list.jobs.count)
+                forms.fallbackBytes = forms[.windows].fetched
+            }
             return forms
         }
         var threads: [WorkerThread] = []
@@ -104,10 +117,10 @@ extension Engine {
     }
 
     /// The same for components that come as deltas or in the solid form: one thread fetches, and one decodes in order,
-    /// because every group may be made from what lies before it.
+    /// because every group may be made from what lies before it. What is flushed in the end.
     private func pumpGroups(
         _ lists: [GroupList], from source: any BundleSource, head: BundleHead, flushed: [WindowBitmap]
-    ) throws(Failure) {
+    ) throws(Failure) -> [WindowBitmap] {
         let pace = WritePace(flushBytes: outside.pace.flushBytes, holdBytes: outside.pace.holdBytes, workers: 1)
         let writer = SlotWriter(slots: targets, held: flushed, pace: pace, recorders: recorders)
         var buffers: [AlignedBuffer] = []
@@ -137,6 +150,7 @@ extension Engine {
             for thread in threads { thread.join() }
             try keep(pump, after: error)
         }
+        return writer.flushed
     }
 
     /// Up to which count of received bytes a source may still be asked for whole windows.

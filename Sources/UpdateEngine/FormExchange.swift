@@ -43,6 +43,8 @@ final class FormExchange: @unchecked Sendable {
     private var answer: StoredItem?
     private var allFetched = false
     private var decoderIsDone = false
+    /// Lists whose rest nobody wants.
+    private var abandoned: [Int] = []
     private var failure: Failure?
 
     /// Buffers that batches are fetched into.
@@ -130,6 +132,17 @@ final class FormExchange: @unchecked Sendable {
             return item
         }
     }
+
+    /// The rest of a list is of no use: its base is another image.
+    func abandon(_ list: Int) {
+        monitor.locked {
+            abandoned.append(list)
+            monitor.signal()
+        }
+    }
+
+    /// From either side.
+    func isAbandoned(_ list: Int) -> Bool { monitor.locked { abandoned.contains(list) } }
 
     /// The decoder needs nothing more, well or badly.
     func end() {

@@ -18,6 +18,12 @@ final class GroupDecoding: @unchecked Sendable {
     /// The running slot's image for each component that comes as a delta; open.
     private let bases: [(any Slot)?]
     private let full: DownloadPolicy.Full
+    /// Windows of the present list that its base gave, and that it did not.
+    private var given = 0
+    private var missed = 0
+
+    /// A base that misses so many windows before it gave one is another image: the rest of its delta is not fetched.
+    static let patience = 4
 
     init(
         lists: [GroupList], held: [WindowBitmap], bases: [(any Slot)?], targets: [any Slot], exchange: FormExchange,
@@ -45,6 +51,7 @@ final class GroupDecoding: @unchecked Sendable {
                     decoder = nil
                     decoder = try makeDecoder(lists[fetched.list])
                     number = fetched.list
+                    (given, missed) = (0, 0)
                 }
                 if let decoder { try pass(fetched, decoder, tools) }
                 if let buffer = fetched.buffer { exchange.give(buffer) }
@@ -81,9 +88,11 @@ final class GroupDecoding: @unchecked Sendable {
     private func pass(_ fetched: FetchedBatch, _ decoder: DeltaDecoder, _ tools: Tools) throws(Failure) {
         let list = lists[fetched.list]
         for item in fetched.items {
+            if exchange.isAbandoned(fetched.list) { return }
             guard let group = item.take() else { continue }
             do throws(PayloadError) { try decoder.begin(consume group) } catch { throw Failure(error) }
             try decode(list, decoder, tools)
+            if list.form == .delta, given == 0, missed >= Self.patience { exchange.abandon(fetched.list) }
         }
     }
 
@@ -95,9 +104,12 @@ final class GroupDecoding: @unchecked Sendable {
             case .verified(let window):
                 if held[list.component].contains(window.index) { continue }
                 let copied = decoder.copiedBytes
+                if copied > 0 { given += 1 }
                 let written = try writer.accept(window, of: list.component, comparingIn: tools.present)
                 tally.add(reused: copied, written: written, list.form)
-            case .mismatch(let window): try fallBack(window, list, tools)
+            case .mismatch(let window):
+                missed += 1
+                try fallBack(window, list, tools)
             case .end: return
             }
         }

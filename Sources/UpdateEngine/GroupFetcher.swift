@@ -58,7 +58,9 @@ final class GroupFetcher: ExtentSink, @unchecked Sendable {
     /// The same place, or the start of the next list that has batches.
     private func settled(_ list: Int, _ batch: Int) -> (list: Int, batch: Int) {
         var place = (list: list, batch: batch)
-        while place.list < lists.count, place.batch == lists[place.list].batches.count {
+        while place.list < lists.count,
+            place.batch == lists[place.list].batches.count || exchange.isAbandoned(place.list)
+        {
             place = (list: place.list + 1, batch: 0)
         }
         return place
@@ -81,7 +83,7 @@ final class GroupFetcher: ExtentSink, @unchecked Sendable {
         return range.isEmpty ? nil : range
     }
 
-    func buffer() throws(Failure) -> AlignedBuffer? { exchange.buffer() }
+    func buffer() throws(Failure) -> AlignedBuffer? { exchange.isAbandoned(list) ? nil : exchange.buffer() }
 
     func giveBack(_ buffer: AlignedBuffer) { exchange.give(buffer) }
 

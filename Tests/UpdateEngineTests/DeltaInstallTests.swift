@@ -137,6 +137,37 @@ import Testing
         #expect(try #require(engine.status.attempt).counters.forms.fallbackWindows >= 4)
     }
 
+    @Test("A delta whose base is another image is given up after a few windows, and the rest of it is not fetched")
+    func givenUp() throws {
+        // Every window of the delta has much of its own, so that its groups are many.
+        var next = TestDevice.image(seed: 1234, megabytes: 5)
+        for start in stride(from: 0, to: next.count - 8192, by: 8192) {
+            next.replaceSubrange(start..<(start + 4096), with: old[start..<(start + 4096)])
+        }
+        let bundle = try second(
+            FormRequest(bases: [BaseSource(path: first)]), images: [("rootfs", next + old)])
+        device.rootfsCapacity = 12 << 20
+        for set in SlotSet.allCases {
+            let file = try Descriptor(open: device.slotPath("rootfs", set), [.read, .write])
+            try file.truncate(to: 12 << 20)
+        }
+        let file = try Descriptor(open: device.slotPath("rootfs", .b), [.read, .write])
+        let other = old.map { $0 ^ 0x3c }
+        try file.write(other.rawBytes, at: 0)
+        overNetwork()
+        let engine = try device.engine()
+        try engine.install(bundle)
+        #expect(try Array(device.contents("rootfs", .a).prefix(next.count + old.count)) == next + old)
+        let forms = try #require(engine.status.attempt).counters.forms
+        let plan = try #require(engine.status.plan?.items.first)
+        #expect(plan.form == .delta)
+        #expect(forms.fallbackWindows >= 7 && forms.fallbackBytes <= forms[.windows].fetched)
+        #expect(forms[.delta].fetched <= plan.fetchBytes + 60_000)
+        let counters = try #require(engine.status.attempt).counters
+        // A window of zeros lies where the file was made longer.
+        #expect(counters.written + counters.unchanged == UInt64(next.count + old.count))
+    }
+
     @Test("Without a delta that fits, never-full refuses before anything is written")
     func neverFull() throws {
         device.download.full = .never
