@@ -24,6 +24,8 @@ struct VirtualMachine {
 
     private static let uboot = "/usr/lib/u-boot"
     private static let ovmf = "/usr/share/OVMF/"
+    /// The variable store as OVMF comes.
+    static let freshVariables = ovmf + "OVMF_VARS_4M.fd"
 
     static func has(_ board: Board) -> Bool {
         let files =
@@ -65,7 +67,7 @@ struct VirtualMachine {
             ]
         case .uefi:
             if !FileManager.default.fileExists(atPath: directory("vars.fd")) {
-                try Bytes.write(Bytes.read(Self.ovmf + "OVMF_VARS_4M.fd"), to: directory("vars.fd"))
+                try Bytes.write(Bytes.read(Self.freshVariables), to: directory("vars.fd"))
             }
             return [
                 "qemu-system-x86_64", "-M", "q35",
