@@ -166,7 +166,7 @@ if !embedded {
         testTarget("Payload", ["CZstd", "Trust"]),
         testTarget("Transfer", ["TestSupport"]),
         testTarget("Slots", ["Payload"]),
-        testTarget("BootControl"),
+        testTarget("BootControl", ["TestSupport"]),
         testTarget("Floors"),
         testTarget("DeviceTwin", ["BootControl", "Floors", "Trust", "UpdateEngine"]),
         testTarget("DeviceService", ["BootControl", "Floors", "Slots", "Transfer", "UpdateEngine"]),

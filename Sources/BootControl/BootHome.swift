@@ -43,6 +43,8 @@ public enum BootError: StableError, Equatable, Sendable {
     case noRunningSlot(home: String)
     /// The command that selects a firmware bank failed.
     case bank(set: String, why: String)
+    /// A capsule that cannot be handed to the firmware.
+    case capsule(target: String, why: String)
     case system(home: String, SystemError)
 
     public var code: String {
@@ -53,6 +55,7 @@ public enum BootError: StableError, Equatable, Sendable {
         case .full: "boot.environment-full"
         case .noRunningSlot: "boot.no-running-slot"
         case .bank: "boot.bank"
+        case .capsule: "boot.capsule"
         case .system: "boot.io"
         }
     }
@@ -65,6 +68,7 @@ public enum BootError: StableError, Equatable, Sendable {
         case .full(let home, let needed, let capacity): "\(home) has \(capacity) bytes, \(needed) are needed"
         case .noRunningSlot(let home): "\(home) has no word kedge.slot=a or kedge.slot=b"
         case .bank(let set, let why): "the firmware bank of slot set \(set) cannot be selected: \(why)"
+        case .capsule(let target, let why): "the capsule for \(target) cannot be handed to the firmware: \(why)"
         case .system(let home, let error): "\(home): \(error.context)"
         }
     }
@@ -76,6 +80,7 @@ public enum BootError: StableError, Equatable, Sendable {
         case .full: "Enlarge the environment (CONFIG_ENV_SIZE) or remove variables that the board does not need"
         case .noRunningSlot: "Let the boot script put kedge.slot=${kedge_active} on the kernel command line"
         case .bank: "Correct bank-a and bank-b in [boot], and run them by hand"
+        case .capsule: "Run kedged doctor, and build the release with the capsule that is made for this machine"
         case .system(_, let error): error.remedy
         }
     }

@@ -9,7 +9,10 @@ public struct EFIVariables: Sendable {
     /// Kept over power-off, visible to the boot services and at run time (section 8.2).
     static let attributes: [UInt8] = [7, 0, 0, 0]
 
-    public init(path: String = "/sys/firmware/efi/efivars") { self.path = path }
+    /// Where Linux mounts it.
+    public static let place = "/sys/firmware/efi/efivars"
+
+    public init(path: String = place) { self.path = path }
 
     private func file(_ name: String) -> String { path + "/" + name + Self.namespace }
 

@@ -227,12 +227,14 @@ struct CommandLineArguments: Equatable {
           [boot]     backend = simulated: record (file or partition)
                      backend = uboot | uboot-script | uboot-bootcount | grub: environment1, environment2 = PATH OFFSET SIZE
                      backend = systemd-boot: entries (directory), record
-                     backend = efi: entry-a, entry-b (of Boot####), record, efivars (/sys/firmware/efi/efivars)
+                     backend = efi: entry-a, entry-b (of Boot####), record
                      and for all: cmdline (/proc/cmdline); tries (3; efi 1); reboot (/sbin/reboot; or none);
-                     bank-a, bank-b (commands that select the firmware bank; none)
+                     bank-a, bank-b (commands that select the firmware bank; none); efivars
+                     (/sys/firmware/efi/efivars) and esrt (/sys/firmware/efi/esrt) for efi and capsules
           [slot NAME a] and [slot NAME b]
                      type = block: path, and offset and size for a part of a file or device
                      type = flash: path, offset, size, erase
+                     type = capsule: path (file, made when needed), esp (where the EFI system partition is mounted)
                      type = store: path (directory)
           [health]   command (words, no shell), deadline (seconds)
           [delta]    use = auto | always | never: take an image as a delta from the running release, or in the solid

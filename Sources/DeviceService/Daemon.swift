@@ -173,7 +173,7 @@ final class Daemon: @unchecked Sendable {
     private func work(_ engine: Engine) {
         monitor.locked { working = true }
         note { () throws(Failure) in try engine.recover() }
-        note(settling: true) { () throws(Failure) in try device.settleBanks() }
+        note(settling: true) { () throws(Failure) in try device.settleFirmware() }
         // A run that just failed is not followed by another one at once: every device of a fleet would do that.
         var isDue = true
         while true {

@@ -14,7 +14,7 @@ struct DeviceConfiguration: Sendable {
             UBootEnvironmentHome.Counting, UBootEnvironmentHome.Location, UBootEnvironmentHome.Location)
         case blocks(ScriptBlocksHome.Form, UBootEnvironmentHome.Location, UBootEnvironmentHome.Location)
         case systemdBoot(entries: String, record: String)
-        case efi(variables: String, a: UInt16, b: UInt16, record: String)
+        case efi(a: UInt16, b: UInt16, record: String)
     }
     /// Words of the two commands that select a firmware bank.
     struct Banks: Equatable, Sendable {
@@ -33,6 +33,9 @@ struct DeviceConfiguration: Sendable {
     var banks: Banks?
     /// File with the kernel command line.
     var commandLine: String
+    /// The firmware's variables (efivarfs) and its table of what can be updated.
+    var variables: String
+    var firmwareTable: String
     var tries: UInt8
     /// Words of the reboot command; nil when somebody else reboots.
     var reboot: [String]?
@@ -67,6 +70,8 @@ struct DeviceConfiguration: Sendable {
         boot = try Self.boot(&reader)
         banks = try Self.banks(&reader)
         commandLine = reader.optional("boot", "cmdline") ?? "/proc/cmdline"
+        variables = reader.optional("boot", "efivars") ?? EFIVariables.place
+        firmwareTable = reader.optional("boot", "esrt") ?? FirmwareResource.table
         // More than nine no boot script can count, and BootNext starts an option once.
         let most: UInt64 = if case .efi = boot { 1 } else { 9 }
         tries = UInt8(try reader.number("boot", "tries", 1...most, default: min(most, 3)))
@@ -104,7 +109,6 @@ struct DeviceConfiguration: Sendable {
                 entries: try reader.required("boot", "entries"), record: try reader.required("boot", "record"))
         case "efi":
             return .efi(
-                variables: reader.optional("boot", "efivars") ?? "/sys/firmware/efi/efivars",
                 a: try bootOption(&reader, "entry-a"), b: try bootOption(&reader, "entry-b"),
                 record: try reader.required("boot", "record"))
         default:
@@ -198,8 +202,9 @@ struct DeviceConfiguration: Sendable {
                 path: path, offset: try reader.number(section, "offset", all, default: 0),
                 size: try reader.number(section, "size", all, default: nil),
                 eraseSize: try reader.number(section, "erase", all, default: nil))
+        case "capsule": place = .capsule(path: path, system: try reader.required(section, "esp"))
         case "store": place = .store(path: path)
-        case let other: throw reader.problem("[\(section)] type = \(other) must be block, flash or store")
+        case let other: throw reader.problem("[\(section)] type = \(other) must be block, flash, capsule or store")
         }
         return SlotConfiguration(target: target, generation: set, place: place)
     }
@@ -211,6 +216,7 @@ extension SlotConfiguration {
         switch place {
         case .block(let path, let offset, let size): (path, offset..<(size.map { offset + $0 } ?? .max))
         case .flash(let path, let offset, let size, _): (path, offset..<(offset + size))
+        case .capsule(let path, _): (path, 0..<UInt64.max)
         case .store: nil
         }
     }

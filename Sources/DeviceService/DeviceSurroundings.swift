@@ -72,6 +72,26 @@ final class CommandHealth: HealthCheck {
     }
 }
 
+/// Looks first whether the firmware took the capsules that the release brought.
+final class CapsuleHealth: HealthCheck {
+    private let next: CommandHealth
+    private let capsules: [SlotSet: [CapsuleHandOver]]
+
+    init(_ next: CommandHealth, capsules: [SlotSet: [CapsuleHandOver]]) {
+        self.next = next
+        self.capsules = capsules
+    }
+
+    func run(slot: SlotSet, release: String, attempt: String, deadline: UInt32) throws(Failure) {
+        for capsule in capsules[slot] ?? [] {
+            let problem: String?
+            do throws(BootError) { problem = try capsule.judge() } catch { throw Failure(error) }
+            if let problem { throw Failure(EngineError.healthFailed(problem)) }
+        }
+        try next.run(slot: slot, release: release, attempt: attempt, deadline: deadline)
+    }
+}
+
 /// How a command ended, with the last line it printed.
 private func describe(_ outcome: ChildProcess.Outcome) -> String {
     if let status = outcome.status { return "exit status \(status); \(lastLine(outcome))" }
@@ -93,8 +113,9 @@ struct Device {
     let configuration: DeviceConfiguration
     let state: DirectoryState
     let surroundings: EngineSurroundings
-    /// What selects the firmware's bank; nil on machines without that.
+    /// What selects the firmware's bank, and what hands capsules to it; nil on machines without that.
     private let banks: BankSwitchHome?
+    private let capsules: CapsuleHome?
 
     /// From the configuration; opens the boot record's home lazily, reads the trust root and the running slot.
     /// `use` says what the sources are for.
@@ -107,13 +128,17 @@ struct Device {
         let trust = try DeviceTrust(configuration, network)
         let running = try Self.running(commandLine: configuration.commandLine)
         let home = try Self.home(configuration, running: running.slot)
-        banks = configuration.banks.map { BankSwitchHome(home, a: $0.a, b: $0.b) }
+        let handOvers = Self.capsules(configuration)
+        capsules = handOvers.isEmpty ? nil : CapsuleHome(home, capsules: handOvers)
+        let inner: any BootHome = capsules ?? home
+        banks = configuration.banks.map { BankSwitchHome(inner, a: $0.a, b: $0.b) }
+        let health = CommandHealth(configuration.health, deadline: configuration.healthDeadline)
         surroundings = EngineSurroundings(
-            identity: configuration.identity, trust: try trust.load().trust, boot: banks ?? home, running: running,
+            identity: configuration.identity, trust: try trust.load().trust, boot: banks ?? inner, running: running,
             slots: ConfiguredSlots(configuration.slots),
             sources: ConfiguredSources(network, for: use), state: state,
             power: CommandPower(configuration.reboot),
-            health: CommandHealth(configuration.health, deadline: configuration.healthDeadline), time: time,
+            health: handOvers.isEmpty ? health : CapsuleHealth(health, capsules: handOvers), time: time,
             random: random, tries: configuration.tries, rotation: trust,
             floor: configuration.floor.store(data: configuration.data), built: KedgeVersion.made,
             overrides: FileDocument(configuration.data + "/override"),
@@ -132,18 +157,36 @@ struct Device {
             case .blocks(let form, let first, let second): return try ScriptBlocksHome(form, first, second)
             case .systemdBoot(let entries, let record):
                 return SystemdBootHome(entries: entries, record: record, running: running)
-            case .efi(let variables, let a, let b, let record):
+            case .efi(let a, let b, let record):
                 return try EFIBootHome(
-                    variables: EFIVariables(path: variables), a: a, b: b, record: record, running: running)
+                    variables: EFIVariables(path: configuration.variables), a: a, b: b, record: record,
+                    running: running)
             }
         } catch { throw Failure(error) }
     }
 
-    /// Selects the record's firmware bank, where there are two. For a start: what a power cut or a boot loader left
-    /// is put right.
-    func settleBanks() throws(Failure) {
-        guard let banks else { return }
-        do throws(BootError) { try banks.settle() } catch { throw Failure(error) }
+    /// The capsules of each slot set; empty where there are none.
+    static func capsules(_ configuration: DeviceConfiguration) -> [SlotSet: [CapsuleHandOver]] {
+        var found: [SlotSet: [CapsuleHandOver]] = [:]
+        for slot in configuration.slots {
+            guard case .capsule(let path, let system) = slot.place, let set = SlotSet(letter: slot.generation) else {
+                continue
+            }
+            found[set, default: []].append(
+                CapsuleHandOver(
+                    target: slot.target.text, path: path, system: system, table: configuration.firmwareTable,
+                    variables: EFIVariables(path: configuration.variables)))
+        }
+        return found
+    }
+
+    /// Selects the record's firmware bank, where there are two, and takes back capsules that nobody waits for. For a
+    /// start: what a power cut or a boot loader left is put right.
+    func settleFirmware() throws(Failure) {
+        do throws(BootError) {
+            if let banks { try banks.settle() }
+            if let capsules { try capsules.settle() }
+        } catch { throw Failure(error) }
     }
 
     /// The running slot; the kernel's own boot id stands in where the boot loader gives none.

@@ -23,6 +23,10 @@ struct Doctor {
         } catch { add(BootFinding(error)) }
         lookAtResets(words)
         lookAtSlots()
+        // Both slot sets hand to one firmware.
+        for capsule in Device.capsules(configuration)[.a] ?? [] {
+            for finding in capsule.examine() { add(finding) }
+        }
     }
 
     /// Whether an update or a fallback would fail.
@@ -107,6 +111,8 @@ struct Doctor {
             case .block(let place, _, _): path = place
             case .flash(let place, _, _, _): path = place
             case .store(let place): path = place
+            // Made when it is first needed.
+            case .capsule(let place, _): path = FileSystem.parent(of: place)
             }
             let kind: FileKind?
             do throws(SystemError) { kind = try FileSystem.kind(of: path) } catch {

@@ -8,6 +8,8 @@ public struct SlotConfiguration: Equatable, Sendable {
         case block(path: String, offset: UInt64, size: UInt64?)
         /// A bank of a NOR flash device or image.
         case flash(path: String, offset: UInt64, size: UInt64, eraseSize: UInt64)
+        /// A UEFI capsule, kept in a file until the firmware gets it on the EFI system partition, mounted at `system`.
+        case capsule(path: String, system: String)
         /// A container store directory, which both slot sets share.
         case store(path: String)
     }
@@ -31,7 +33,7 @@ public struct SlotConfiguration: Equatable, Sendable {
     public var isRaw: Bool {
         switch place {
         case .block, .flash: true
-        case .store: false
+        case .capsule, .store: false
         }
     }
 
@@ -41,6 +43,7 @@ public struct SlotConfiguration: Equatable, Sendable {
         case .block(let path, let offset, let size): BlockSlot(name: name, path: path, offset: offset, size: size)
         case .flash(let path, let offset, let size, let eraseSize):
             try FlashSlot(name: name, path: path, offset: offset, size: size, eraseSize: eraseSize)
+        case .capsule(let path, let system): CapsuleSlot(name: name, path: path, system: system)
         case .store(let path):
             ContainerStoreSlot(
                 name: name, store: ContainerStore(path: path), target: target, generation: generation)

@@ -59,7 +59,7 @@ struct EFIMachineTests {
 
     @Test(
         "Variables in the store are what virt-fw-vars reads there",
-        .enabled(if: Tool.exists("virt-fw-vars"), "needs virt-fw-vars (apt: python3-virt-firmware, Debian 13 and newer)"),
+        .enabled(if: Tool.exists("virt-fw-vars"), "needs virt-fw-vars (apt: python3-virt-firmware, from Debian 13)"),
         .enabled(if: VirtualMachine.has(.uefi), "needs OVMF (apt: ovmf)"))
     func oracle() throws {
         let directory = try TemporaryDirectory()
