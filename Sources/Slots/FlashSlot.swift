@@ -4,9 +4,10 @@ public import Platform
 
 /// A bank inside a NOR flash, as BIOS and boot firmware have them.
 ///
-/// Takes an image file of the flash (as flashrom and emulators use) or a `/dev/mtdblockN` device. On a file each
-/// erase block is set to 0xff and then programmed, as the chip would be; the mtdblock driver erases by itself, so
-/// there a block is written once. Raw `/dev/mtdN` character devices are refused by `check`.
+/// Takes a raw chip or partition of it (`/dev/mtdN`), a `/dev/mtdblockN` device, or an image file of the flash (as
+/// flashrom and emulators use). A raw chip's block is erased, then programmed, and a blank one only erased; on a file
+/// the same happens to its bytes; the mtdblock driver erases by itself, so there a block is written once. NAND is
+/// refused: its bad blocks are the affair of UBI.
 ///
 /// Erase blocks that already hold what they should are left alone, which spares the chip. Behind the image the bank
 /// is left erased (0xff), as flash tools do. A window smaller than an erase block makes that block be erased once
@@ -73,7 +74,15 @@ public final class FlashSlot: Slot, @unchecked Sendable {
     }
 
     private func fitting(_ component: Component, for access: SlotMedium.Access) throws(SlotError) -> SlotMedium {
-        let medium = try SlotMedium(name: displayName, region: region, for: access, direct: false)
+        let medium = try SlotMedium(name: displayName, region: region, for: access, direct: false, takesChips: true)
+        if let chip = medium.chip {
+            if chip.isNAND { throw .unusable(slot: displayName, why: "\(region.path) is NAND, which needs UBI") }
+            if chip.eraseSize == 0 || eraseSize % Int(chip.eraseSize) != 0 {
+                throw .unusable(
+                    slot: displayName,
+                    why: "\(region.path) is erased by \(chip.eraseSize) bytes, and erase = \(eraseSize) is no multiple")
+            }
+        }
         if component.size > medium.capacity {
             throw .tooSmall(slot: displayName, capacity: medium.capacity, needed: component.size)
         }
@@ -146,6 +155,12 @@ public final class FlashSlot: Slot, @unchecked Sendable {
     private func replace(_ block: UInt64, _ open: Open) throws(SlotError) {
         if open.present.equals(open.wanted, count: eraseSize) { return }
         let blank = open.wanted.consists(of: 0xff, count: eraseSize)
+        if open.medium.chip != nil {
+            if !open.present.consists(of: 0xff, count: eraseSize) { try open.medium.erase(at: block, count: eraseSize) }
+            if !blank { try open.medium.write(open.wanted, count: eraseSize, at: block) }
+            eraseBlocksWritten += 1
+            return
+        }
         if !open.medium.isBlockDevice && !open.present.consists(of: 0xff, count: eraseSize) {
             open.present.fill(0xff, from: 0, to: eraseSize)
             try open.medium.write(open.present, count: eraseSize, at: block)

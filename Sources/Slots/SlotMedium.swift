@@ -31,6 +31,8 @@ final class SlotMedium: @unchecked Sendable {
     /// Bytes of the region.
     let capacity: UInt64
     let isBlockDevice: Bool
+    /// The flash chip, where the medium is a raw one.
+    let chip: FlashChip?
     private let name: String
     private let offset: UInt64
     private let buffered: Descriptor
@@ -45,13 +47,21 @@ final class SlotMedium: @unchecked Sendable {
     /// or held by a loop device or device mapper gives `SlotError.inUse`, and nobody can mount it meanwhile. For a
     /// part of a device that cannot be asked: the kernel would answer for the whole device, on which the running
     /// root file system may well have its own partition. Give slots partitions of their own where you can.
-    init(name: String, region: SlotRegion, for access: Access, direct wantsDirect: Bool) throws(SlotError) {
+    ///
+    /// `takesChips` lets a raw flash device be opened too; who writes there erases first.
+    init(
+        name: String, region: SlotRegion, for access: Access, direct wantsDirect: Bool, takesChips: Bool = false
+    ) throws(SlotError) {
         self.name = name
         self.access = access
         offset = region.offset
-        isBlockDevice = try Self.isBlockDevice(region.path, name: name)
         let total: UInt64
-        do { total = try Descriptor(open: region.path, [.read]).size() } catch { throw .system(slot: name, error) }
+        (isBlockDevice, chip) = try Self.kind(of: region.path, name: name, takesChips: takesChips)
+        if let chip {
+            total = chip.size
+        } else {
+            do { total = try Descriptor(open: region.path, [.read]).size() } catch { throw .system(slot: name, error) }
+        }
         let left = total < region.offset ? 0 : total - region.offset
         if let size = region.size, size > left {
             throw .unusable(slot: name, why: "its region reaches behind the end of \(region.path) (\(total) bytes)")
@@ -76,16 +86,23 @@ final class SlotMedium: @unchecked Sendable {
         }
     }
 
-    private static func isBlockDevice(_ path: String, name: String) throws(SlotError) -> Bool {
+    private static func kind(
+        of path: String, name: String, takesChips: Bool
+    ) throws(SlotError) -> (isBlockDevice: Bool, chip: FlashChip?) {
         let kind: FileKind?
         do { kind = try FileSystem.kind(of: path) } catch { throw .system(slot: name, error) }
         switch kind {
-        case .blockDevice: return true
-        case .file: return false
+        case .blockDevice: return (isBlockDevice: true, chip: nil)
+        case .file: return (isBlockDevice: false, chip: nil)
         case nil: throw .unusable(slot: name, why: "\(path) does not exist")
         case .directory: throw .unusable(slot: name, why: "\(path) is a directory")
-        case .characterDevice:
-            throw .unusable(slot: name, why: "\(path) is a character device (for flash give its /dev/mtdblock device)")
+        case .characterDevice where takesChips:
+            do throws(SystemError) {
+                return (isBlockDevice: false, chip: try Descriptor(open: path, [.read]).flashChip())
+            } catch {
+                throw .unusable(slot: name, why: "\(path) is a character device, and no flash (\(error.context))")
+            }
+        case .characterDevice: throw .unusable(slot: name, why: "\(path) is a character device")
         case .other: throw .unusable(slot: name, why: "\(path) is neither a block device nor a file")
         }
     }
@@ -161,13 +178,24 @@ final class SlotMedium: @unchecked Sendable {
         do { return try AlignedBuffer(capacity: capacity) } catch { throw .system(slot: name, error) }
     }
 
-    /// fdatasync. Writes past the page cache are on the same inode, so one flush covers both descriptors.
+    /// Erases blocks of a raw chip.
+    func erase(at position: UInt64, count: Int) throws(SlotError) {
+        try checkWritable()
+        do { try buffered.eraseFlash(at: offset + position, size: UInt64(count)) } catch {
+            throw .system(slot: name, error)
+        }
+    }
+
+    /// fdatasync. Writes past the page cache are on the same inode, so one flush covers both descriptors. On a raw
+    /// chip a write is there when it returns, and there is nothing to flush or to forget.
     func flush() throws(SlotError) {
+        if chip != nil { return }
         do { try buffered.flush() } catch { throw .system(slot: name, error) }
     }
 
     /// Makes the next reads come from the medium.
     func dropCache() throws(SlotError) {
+        if chip != nil { return }
         do { try buffered.dropCache(at: offset, size: capacity) } catch { throw .system(slot: name, error) }
     }
 

@@ -30,7 +30,7 @@ struct GRUBMachineTests {
         try disk.put(directory("grub.cfg"), as: "grub/grub.cfg")
         try disk.put(Repository.file("bootloader/grub/grub.cfg"), as: "grub/kedge.cfg")
         try Tool.run("mcopy", "-s", "-i", "\(disk.path)@@1M", directory("table"), "::/grub/table")
-        let output = try VirtualMachine(board: .uefi, directory: directory).run(disks: [disk.path], seconds: 400)
+        let output = try VirtualMachine(board: .uefi, directory: directory).run(disks: [disk.path], seconds: 900)
         try Tool.run("mcopy", "-s", "-i", "\(disk.path)@@1M", "::/grub/table", directory("after"))
         var after: [UInt8] = []
         for index in table.cases.indices {

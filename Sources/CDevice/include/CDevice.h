@@ -42,6 +42,9 @@ int kedge_path_mode(const char *path);
 int kedge_sector_size(int descriptor);
 // 1 when the block device refuses writes although it can be opened for them.
 int kedge_is_read_only(int descriptor);
+// A raw flash device (/dev/mtdN): 1 for NAND, 0 for anything else.
+int kedge_flash_info(int descriptor, uint64_t *size, uint32_t *erase_size);
+int kedge_flash_erase(int descriptor, uint64_t offset, uint64_t size);
 // Asks the kernel to forget cached pages, so that the next read comes from the medium.
 int kedge_drop_cache(int descriptor, uint64_t offset, uint64_t size);
 // Starts reading these bytes into the page cache without waiting for them.
