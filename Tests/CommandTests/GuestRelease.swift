@@ -61,7 +61,7 @@ struct GuestRelease {
         try FileSystem.replace(
             tree + "/usr/lib/kedge/health", with: Array("#!/bin/sh\n\(health)\n".utf8), mode: 0o755)
         try FileSystem.replace(tree + "/sbin/init", with: Array(Self.initText(behaviour).utf8), mode: 0o755)
-        try fileSystem(of: tree, name + "-rootfs.img", online ? "64M" : "40M")
+        try fileSystem(of: tree, name + "-rootfs.img", online ? "64M" : "56M")
         try makeKernel(name, behaviour)
     }
 
