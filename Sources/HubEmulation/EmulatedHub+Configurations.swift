@@ -6,7 +6,8 @@ struct HubConfiguration: Equatable, Sendable {
     let id: String
     /// As it was sent; parts that the hub computes are put in when it is read.
     var document: JSONValue
-    var target: HubTarget
+    /// Whom it is for.
+    var target: HubQuery
     var priority: Int64
     /// Paths in the twin with what is put there: `properties.desired.ota` and its object.
     var content: [HubContent]
@@ -19,11 +20,6 @@ struct HubContent: Equatable, Sendable {
     /// Below `properties.desired`; empty: the whole section.
     let path: [String]
     let value: JSONValue
-}
-
-/// Whom a configuration is for.
-struct HubTarget: Equatable, Sendable {
-    let condition: String
 }
 
 extension EmulatedHub {
@@ -121,7 +117,7 @@ extension EmulatedHub {
             }
             for query in body["metrics"]?["queries"]?.objectMembers ?? [] { _ = try HubQuery(query.value.text ?? "") }
             return HubConfiguration(
-                id: id, document: body, target: HubTarget(condition: condition),
+                id: id, document: body, target: target,
                 priority: body["priority"]?.number ?? 0,
                 content: old?.content ?? content, revision: (old?.revision ?? 0) + 1,
                 created: old?.created ?? now.seconds)
@@ -160,22 +156,16 @@ extension EmulatedHub {
         let ranked = configurations.values.sorted {
             $0.priority != $1.priority ? $0.priority > $1.priority : $0.created > $1.created
         }
-        var queries: [(HubConfiguration, HubQuery)] = []
-        for configuration in ranked {
-            if case .success(let query) = Self.result(of: { () throws(HubQuery.Problem) in
-                try HubQuery(targetCondition: configuration.target.condition)
-            }) {
-                queries.append((configuration, query))
-            }
-        }
         for name in identities.keys.sorted() {
             guard let identity = identities[name] else { continue }
             let twin = json(ofTwin: identity)
             var states: [String: Bool] = [:]
             var taken: [[String]] = []
             var wanted = identity.twin.desired
-            for (configuration, query) in queries
-            where (query.source == .modules) == (name.module != nil) && query.matches(twin) {
+            for configuration in ranked
+            where (configuration.target.source == .modules) == (name.module != nil)
+                && configuration.target.matches(twin)
+            {
                 var applied = true
                 for part in configuration.content {
                     if taken.contains(where: { $0.starts(with: part.path) || part.path.starts(with: $0) }) {

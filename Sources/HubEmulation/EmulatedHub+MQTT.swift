@@ -102,7 +102,8 @@ extension EmulatedHub {
         if let model = Self.query(ofUser: connect.userName)["model-id"] { identities[name]?.modelID = model }
         effects += [.note("\(name.text): connected"), .save]
         send(MQTTEncoder.connectResult(.accepted, sessionPresent: present), on: connection, &effects)
-        deliverWaitingCalls(to: name, now, &effects)
+        startWaitingCalls(to: name, now)
+        deliverWaitingCalls(to: name, &effects)
     }
 
     /// Why a CONNECT is refused, and when its token ends.
@@ -219,7 +220,7 @@ extension EmulatedHub {
         }
         effects.append(.save)
         send(MQTTEncoder.subscribed(id: id, codes: codes), on: connection, &effects)
-        if case .identity(let name) = link.peer { deliverWaitingCallsAfterSubscribing(name, &effects) }
+        if case .identity(let name) = link.peer { deliverWaitingCalls(to: name, &effects) }
     }
 
     private static func isAllowed(_ filter: String, for name: HubIdentityName) -> Bool {

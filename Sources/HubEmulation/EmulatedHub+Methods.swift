@@ -33,27 +33,25 @@ extension EmulatedHub {
             deadline: now.milliseconds + (isThere ? patience : UInt64(connectTime) * 1000))
         let id = "\(nextSerial())"
         calls[id] = call
-        if isThere { deliver(id, call, now, &effects) }
+        if isThere { deliver(id, call, &effects) }
         return nil
     }
 
-    /// What waited for the identity to connect; it may not have subscribed yet.
-    mutating func deliverWaitingCalls(to name: HubIdentityName, _ now: HubTime, _ effects: inout [HubEffect]) {
-        for (id, call) in calls.sorted(by: { $0.key < $1.key }) where call.name == name && !call.isSent {
+    /// From when it is connected the device has its own time for what waited for it.
+    mutating func startWaitingCalls(to name: HubIdentityName, _ now: HubTime) {
+        for (id, call) in calls where call.name == name && !call.isSent {
             calls[id]?.deadline = now.milliseconds + call.patience
-            deliver(id, calls[id] ?? call, now, &effects)
         }
     }
 
-    mutating func deliverWaitingCallsAfterSubscribing(_ name: HubIdentityName, _ effects: inout [HubEffect]) {
+    /// What waited for the identity; it may not have subscribed yet.
+    mutating func deliverWaitingCalls(to name: HubIdentityName, _ effects: inout [HubEffect]) {
         for (id, call) in calls.sorted(by: { $0.key < $1.key }) where call.name == name && !call.isSent {
-            deliver(id, call, nil, &effects)
+            deliver(id, call, &effects)
         }
     }
 
-    private mutating func deliver(
-        _ id: String, _ call: MethodCall, _ now: HubTime?, _ effects: inout [HubEffect]
-    ) {
+    private mutating func deliver(_ id: String, _ call: MethodCall, _ effects: inout [HubEffect]) {
         let payload = call.payload == .null ? Array("null".utf8) : call.payload.bytes
         if publish("$iothub/methods/POST/\(call.method)/?$rid=\(id)", payload, to: call.name, &effects) {
             calls[id]?.isSent = true

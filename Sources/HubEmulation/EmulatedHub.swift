@@ -47,6 +47,8 @@ public struct EmulatedHub: Sendable {
     var serial: Int64 = 0
     /// Twin requests in the present second.
     var throttle = (second: Int64(0), count: 0)
+    /// Whether something changed since configurations were last applied.
+    var isUnsettled = true
     var random: @Sendable (Int) -> [UInt8]
 
     /// `random` gives so many bytes that nobody can guess; a test gives its own.
@@ -78,6 +80,7 @@ public struct EmulatedHub: Sendable {
             }
         case .tick: tick(now, &effects)
         }
+        if effects.contains(.save) { isUnsettled = true }
         return effects
     }
 
@@ -108,7 +111,10 @@ public struct EmulatedHub: Sendable {
             calls[id] = nil
             effects.append(.respond(call.connection, call.isSent ? Self.methodTimedOut : Self.notConnected(call.name)))
         }
-        if !configurations.isEmpty { applyConfigurations(now, &effects) }
+        if isUnsettled {
+            isUnsettled = false
+            applyConfigurations(now, &effects)
+        }
     }
 
     func isSilent(_ link: HubLink) -> Bool { faults(for: link).silent }

@@ -102,7 +102,7 @@ struct HubTwin: Equatable, Sendable {
     var reportedVersion: Int64 = 1
     /// Rises with each change of any section: what an ETag of the twin is made of.
     var revision: Int64 = 1
-    /// Automatic configurations that targeted this twin, by id: the digest of the content that was applied.
+    /// Automatic configurations that target this twin, by id: whether all of its content is applied.
     var configurations: [String: Bool] = [:]
     var desiredUpdated: Int64 = 0
     var reportedUpdated: Int64 = 0

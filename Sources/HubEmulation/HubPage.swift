@@ -24,7 +24,7 @@ extension EmulatedHub {
         for configuration in configurations.values.sorted(by: { $0.id < $1.id }) {
             let states = identities.values.compactMap { $0.twin.configurations[configuration.id] }
             let text =
-                "\(configuration.id): priority \(configuration.priority), for \(configuration.target.condition), "
+                "\(configuration.id): priority \(configuration.priority), for \(configuration.document["targetCondition"]?.text ?? ""), "
                 + "\(states.count) targeted, \(states.count { $0 }) applied"
             plans += "<li>\(Self.escaped(text))</li>\n"
         }

@@ -4,16 +4,16 @@ internal import StrictJSON
 /// `SELECT * | path [AS name], … , COUNT() AS name FROM devices | devices.modules [WHERE condition] [GROUP BY path]`
 /// with `=`, `!=`, `<>`, `<`, `<=`, `>`, `>=`, `[NOT] IN [..]`, `AND`, `OR`, `NOT`, parentheses, `IS_DEFINED(path)`,
 /// `STARTSWITH(path, 'text')` and `[[name]]` for names with other characters.
-struct HubQuery: Equatable {
-    enum Source: Equatable {
+struct HubQuery: Equatable, Sendable {
+    enum Source: Equatable, Sendable {
         case devices, modules
     }
-    struct Column: Equatable {
+    struct Column: Equatable, Sendable {
         /// Nil: how many there are.
         let path: [String]?
         let name: String
     }
-    indirect enum Condition: Equatable {
+    indirect enum Condition: Equatable, Sendable {
         case all
         case compare([String], Comparison, JSONValue)
         case isIn([String], [JSONValue])
@@ -23,7 +23,7 @@ struct HubQuery: Equatable {
         case and(Condition, Condition)
         case or(Condition, Condition)
     }
-    enum Comparison: String, Equatable {
+    enum Comparison: String, Equatable, Sendable {
         case equal = "=", notEqual = "!=", less = "<", lessOrEqual = "<=", greater = ">", greaterOrEqual = ">="
     }
 
