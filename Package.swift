@@ -120,8 +120,8 @@ if !deviceOnly {
         .target(
             name: "Simulation",
             dependencies: [
-                "BootControl", "BundleFormat", "FactoryImage", "Floors", "Payload", "Platform", "Signing", "Slots",
-                "StrictJSON", "Transfer", "Trust", "UpdateEngine",
+                "BootControl", "BundleFormat", "DeviceService", "FactoryImage", "Floors", "Packaging", "Payload",
+                "Platform", "Signing", "Slots", "StrictJSON", "Transfer", "Trust", "UpdateEngine",
             ],
             swiftSettings: strict),
         // A local IoT Hub for developers and tests. It shares no code with the device's client: each checks the other.
@@ -139,8 +139,8 @@ if !deviceOnly {
         .executableTarget(
             name: "kedge",
             dependencies: [
-                "BundleFormat", "FactoryImage", "Packaging", "Platform", "Signing", "Simulation", "StrictJSON",
-                "Trust", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "BundleFormat", "DeviceService", "FactoryImage", "Packaging", "Platform", "Signing", "Simulation",
+                "StrictJSON", "Trust", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
     ]

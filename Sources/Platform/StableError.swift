@@ -22,6 +22,8 @@
     case canceled = 10
     /// The new release did not pass its health check or rolled back.
     case health = 11
+    /// A simulation reached a state that breaks a rule.
+    case simulation = 12
 }
 
 /// An error with a code that never changes its meaning, so that scripts, reports and `explain` can rely on it.

@@ -50,6 +50,8 @@ public struct SystemError: StableError, Equatable, Sendable {
         case Self.noSpace, Self.quota: "Free space and try again"
         case Self.readOnly: "Use a medium that can be written"
         case Self.inputOutput: "The medium may be failing: check the kernel log and replace it"
+        // ENOMEM, and EAGAIN of a thread that cannot be started.
+        case 11, 12: "Free memory, as by stopping other programs, or raise the limit of this one"
         default: "See the system call's manual page for this error"
         }
     }

@@ -46,6 +46,20 @@ public import Trust
         return try unsafe SigningKey(owning: made, path: "the new key")
     }
 
+    /// The Ed25519 key whose private bytes (RFC 8032) are this digest: a key that is the same in every process and
+    /// therefore guards nothing, for simulation.
+    package convenience init(ed25519Seed seed: Digest) throws(SigningError) {
+        let bytes = seed.bytes
+        let raw = unsafe bytes.withUnsafeBufferPointer { bytes in
+            unsafe EVP_PKEY_new_raw_private_key_ex(nil, "ED25519", nil, bytes.baseAddress, bytes.count)
+        }
+        guard let raw = unsafe raw else {
+            ERR_clear_error()
+            throw .library(operation: "make ed25519 keys")
+        }
+        try unsafe self.init(owning: raw, path: "the simulation's key")
+    }
+
     /// The signature over these bytes; it is verified before it is given out, because a signature that a broken
     /// processor or memory got wrong can tell the private key.
     ///

@@ -17,7 +17,7 @@ internal import Platform
             Errors are one line on standard error, with a code that never changes \
             its meaning. Exit status: 0 done, 1 unexpected, 2 usage, \
             3 configuration, 4 trust, 5 policy, 6 storage, 7 network, 8 boot, \
-            9 state, 10 canceled, 11 health.
+            9 state, 10 canceled, 11 health, 12 a simulation found a broken rule.
             """,
         version: KedgeVersion.text,
         subcommands: [
@@ -31,6 +31,7 @@ internal import Platform
             InspectCommand.self,
             VerifyCommand.self,
             ExtractCommand.self,
+            SimulateCommand.self,
             GatewayCommand.self,
             ImageCommand.self,
         ])

@@ -33,6 +33,13 @@ struct KedgeUsageTests {
         (["inspect"], ["--json"]),
         (["verify"], ["--root", "--json"]),
         (["extract"], ["--output", "--root"]),
+        (
+            ["simulate"],
+            [
+                "--device", "--from", "--scenario", "--seed", "--states", "--steps", "--seconds", "--json", "--junit",
+                "--trace", "--replay", "bad-release", "full-disk",
+            ]
+        ),
     ]
 
     @Test("the help of every command goes to standard output and names its options", arguments: helps)
@@ -47,7 +54,9 @@ struct KedgeUsageTests {
         ["bild"], ["build"], ["build", "recipe.toml"], ["build", "recipe.toml", "-o", "x", "--jobs", "0"],
         ["build", "recipe.toml", "-o", "x", "--jobs", "many"], ["build", "recipe.toml", "-o", "x", "--level", "23"],
         ["build", "recipe.toml", "-o", "x", "--nonsense"], ["sign", "x.kedge"], ["verify", "x.kedge"],
-        ["extract", "x.kedge", "rootfs", "-o", "x"], ["inspect"], ["keys", "new"],
+        ["extract", "x.kedge", "rootfs", "-o", "x"], ["simulate"], ["simulate", "x.kedge"],
+        ["simulate", "--sample", "x"],
+        ["simulate", "x.kedge", "--device", "d", "--scenario", "flood"], ["inspect"], ["keys", "new"],
         ["keys", "new", "k", "--role", "boss"], ["keys", "new", "k", "--passphrase-file", "p"],
         ["keys", "root", "-o", "root.json"],
     ]

@@ -6,15 +6,8 @@ import Testing
 /// What was explored, and which seeded bugs were found: kind, title, outcome.
 private let table = OutcomeTable(variable: "KEDGE_CRASHES")
 
-/// A story by its name, so that the report says what it is.
-private struct Story: CustomTestStringConvertible, Sendable {
-    let testDescription: String
-    let make: @Sendable () throws -> SampleScenario
-
-    init(_ name: String, _ make: @escaping @Sendable (String) throws -> SampleScenario) {
-        testDescription = name
-        self.make = { try make(name) }
-    }
+extension SampleStory: CustomTestStringConvertible {
+    public var testDescription: String { name }
 }
 
 /// "Power may fail at any instant", as a computed result on the engine's own code.
@@ -24,53 +17,11 @@ struct ExplorationTests {
     /// In an ordinary run each story is explored up to so many states, nearest first; at night to the end.
     private static let limit = isNightly ? Int.max : 1000
 
-    private static let stories = [
-        Story("a good release") { try SampleScenario($0, [(.good, 2)], windows: [2], epoch: 1) },
-        Story("a good release of two components") { try SampleScenario($0, [(.good, 2)], windows: [2, 1]) },
-        Story("an unhealthy release, then a good one") {
-            try SampleScenario($0, [(.unhealthy, 2), (.good, 3)], windows: [1])
-        },
-        Story("a release that panics, then a good one") {
-            try SampleScenario($0, [(.panics, 2), (.good, 2)], windows: [1], kills: false)
-        },
-        Story("a release that hangs, then a good one") {
-            try SampleScenario($0, [(.hangs, 2), (.good, 2)], windows: [1], kills: false)
-        },
-        Story("a good release, and one write, flush or connection fails") {
-            try SampleScenario($0, [(.good, 2)], windows: [2], epoch: 1, faults: 1, kills: false)
-        },
-        Story("two releases, the second wanted early, the first delivered again") {
-            try SampleScenario(
-                $0, [(.good, 2), (.good, 2)], windows: [1], redelivers: true, impatient: true, kills: false)
-        },
-    ]
+    @Test("No rule is broken in any state that power cuts, kills and faults lead to", arguments: SampleStory.small)
+    func rules(story: SampleStory) throws { try explore(story, limit: Self.limit) }
 
-    @Test("No rule is broken in any state that power cuts, kills and faults lead to", arguments: stories)
-    private func rules(story: Story) throws { try explore(story, limit: Self.limit) }
-
-    /// Large enough for a million states together.
-    private static let nightly = [
-        Story("three windows an epoch, two components") {
-            try SampleScenario($0, [(.unhealthy, 2), (.good, 3)], windows: [4, 2], epoch: 3)
-        },
-        Story("a hanging release, then two good ones, and a fault") {
-            try SampleScenario($0, [(.hangs, 2), (.good, 2), (.good, 3)], windows: [3], faults: 1)
-        },
-        Story("three releases, each wanted early") {
-            try SampleScenario(
-                $0, [(.unhealthy, 2), (.good, 2), (.good, 3)], windows: [3], redelivers: true, impatient: true)
-        },
-    ]
-
-    @Test("A million states at night", .enabled(if: isNightly, "with KEDGE_NIGHTLY=1"))
-    func million() throws {
-        var states = 0
-        for story in Self.nightly { states += try explore(story, limit: 500_000) }
-        #expect(states >= 1_000_000)
-    }
-
-    @discardableResult private func explore(_ story: Story, limit: Int) throws -> Int {
-        let result = try Exploration(try story.make(), limit: limit).run()
+    @discardableResult private func explore(_ story: SampleStory, limit: Int) throws -> Int {
+        let result = try Exploration(try story.scenario(), limit: limit).run()
         print("EXPLORED \(result.text)")
         #expect(result.violation == nil, "\(result.violation?.trace ?? [])")
         #expect(result.isComplete || result.states >= limit)

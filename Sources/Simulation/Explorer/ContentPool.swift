@@ -5,11 +5,23 @@ internal import StrictJSON
 
 /// Bytes of one cell, shared by all states that have them.
 final class Content: @unchecked Sendable {
-    let bytes: [UInt8]
+    private let place: WindowBytes.Place
+    /// SHA-256 of the bytes where somebody made it already: of windows.
+    let digest: Digest?
     /// Its number in the pool, once it has one. Only the pool writes it, under its lock.
     fileprivate(set) var number: UInt32?
 
-    init(_ bytes: [UInt8]) { self.bytes = bytes }
+    /// Read again each time where they lie in a file.
+    var bytes: [UInt8] { place.bytes }
+
+    init(_ bytes: [UInt8], digest: Digest? = nil) {
+        place = .memory(bytes)
+        self.digest = digest
+    }
+    init(_ window: WindowBytes) {
+        place = window.place
+        digest = window.digest
+    }
 }
 
 /// All contents by number, and what is the same for every decision.
@@ -26,12 +38,14 @@ final class ContentPool: @unchecked Sendable {
         var order: UInt64 = 0
         var record: BootRecord?
         var copy: UInt8 = 0
+        /// The same for contents that decide alike, in every process.
+        let fingerprint: Digest
     }
 
     private let monitor = Monitor()
     private var contents: [Content] = []
     private var meanings: [Meaning] = []
-    private var numbers: [[UInt8]: UInt32] = [:]
+    private var numbers: [Digest: UInt32] = [:]
     private var canonical: [String: UInt32] = [:]
     private var representatives: [String: UInt32] = [:]
 
@@ -58,7 +72,11 @@ final class ContentPool: @unchecked Sendable {
         }
     }
 
+    /// The window with that digest, if the pool has it.
+    func known(_ digest: Digest) -> Content? { monitor.locked { numbers[digest].map { contents[Int($0)] } } }
+
     private func lookUp(_ content: Content) -> UInt32 {
+        if let digest = content.digest { return number(of: content, digest) }
         let bytes = content.bytes
         if bytes.count == BootRecord.Sector.byteCount, let sector = try? BootRecord.Sector(decoding: bytes) {
             var plain = sector.record
@@ -70,9 +88,13 @@ final class ContentPool: @unchecked Sendable {
         if let (sequence, body) = JournalView.decode(bytes) {
             return representative("journal " + body, order: sequence, content)
         }
-        if let known = numbers[bytes] { return known }
-        let number = add(content, Meaning(canonical: UInt32(contents.count)))
-        numbers[bytes] = number
+        return number(of: content, SHA256.digest(of: bytes))
+    }
+
+    private func number(of content: Content, _ digest: Digest) -> UInt32 {
+        if let known = numbers[digest] { return known }
+        let number = add(content, Meaning(canonical: UInt32(contents.count), fingerprint: digest))
+        numbers[digest] = number
         return number
     }
 
@@ -83,7 +105,11 @@ final class ContentPool: @unchecked Sendable {
         if let known = representatives[exact] { return known }
         let meaning = canonical[key] ?? UInt32(contents.count)
         canonical[key] = meaning
-        let number = add(content, Meaning(canonical: meaning, order: order, record: record, copy: copy))
+        let number = add(
+            content,
+            Meaning(
+                canonical: meaning, order: order, record: record, copy: copy,
+                fingerprint: SHA256.digest(of: Array(key.utf8))))
         representatives[exact] = number
         return number
     }

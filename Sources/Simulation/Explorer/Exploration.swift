@@ -23,6 +23,8 @@ public struct ExplorationResult: Sendable {
         public let rule: String
         /// What happened, one step a line, from a whole device on.
         public let trace: [String]
+        /// The same for a replay.
+        let steps: [TraceStep]
     }
 
     /// One line.
@@ -37,11 +39,7 @@ public struct ExplorationResult: Sendable {
 /// Every state is started again, and that start is cut everywhere too, so that crashes within recoveries of any depth
 /// are covered.
 public final class Exploration: @unchecked Sendable {
-    private let scenario: SampleScenario
-    private let bug: SeededBug?
-    private let pool = ContentPool()
-    private let invariants: SampleInvariants
-    private let crashes: CrashStates
+    private let starter: SampleStarter
     private let jobs: Int
     private let limit: Int
 
@@ -51,23 +49,10 @@ public final class Exploration: @unchecked Sendable {
     private var starts = 0
     private var broken: ExplorationResult.Violation?
 
-    /// One way from a state to another.
-    enum Step: Sendable {
-        case begin
-        /// The power went before this operation of the start.
-        case cut(Int, SampleFault?)
-        /// Only the process ended there.
-        case kill(Int, SampleFault?)
-        /// The start came to its end.
-        case end(SampleFault?)
-        /// The next update is wanted.
-        case wanted
-    }
-
     private struct Node {
         let state: SampleState
         let parent: Int32
-        let step: Step
+        let step: SampleStep
         /// The state after an undisturbed start; -1 while it is not known.
         var next: Int32 = -1
     }
@@ -77,19 +62,20 @@ public final class Exploration: @unchecked Sendable {
         _ scenario: SampleScenario, bug: SeededBug? = nil, limit: Int = .max,
         jobs: Int = ProcessInformation.processorCount
     ) {
-        self.scenario = scenario
-        self.bug = bug
+        starter = SampleStarter(scenario, bug: bug)
         self.limit = limit
         self.jobs = max(1, jobs)
-        invariants = SampleInvariants(scenario, pool)
-        crashes = CrashStates(layout: scenario.layout, exhaustive: scenario.exhaustive)
     }
 
+    private var scenario: SampleScenario { starter.scenario }
+
     /// Explores until nothing is new, a rule is broken, or the limit is reached. `progress` is told states and how many
-    /// of them wait.
-    public func run(_ progress: (_ states: Int, _ waiting: Int) -> Void = { _, _ in }) throws -> ExplorationResult {
-        let start = try scenario.start(pool)
-        known[start.key(pool, scenario.layout)] = 0
+    /// of them wait, and says whether to go on.
+    public func run(
+        _ progress: (_ states: Int, _ waiting: Int) -> Bool = { _, _ in true }
+    ) throws -> ExplorationResult {
+        let start = try scenario.start(starter.pool)
+        known[starter.key(start)] = 0
         nodes.append(Node(state: start, parent: -1, step: .begin))
         var done = 0
         while done < nodes.count, nodes.count < limit, broken == nil {
@@ -97,29 +83,23 @@ public final class Exploration: @unchecked Sendable {
             let expansions = try expand(done..<end)
             for (number, expansion) in zip(done..<end, expansions) where broken == nil { merge(expansion, number) }
             done = end
-            progress(nodes.count, nodes.count - done)
+            if !progress(nodes.count, nodes.count - done) { break }
         }
         let complete = done == nodes.count && broken == nil
         let longest = broken == nil ? checkRecoveries(done) : 0
         return ExplorationResult(
-            scenario: scenario.name, bug: bug, states: nodes.count, transitions: transitions, starts: starts,
+            scenario: scenario.name, bug: starter.bug, states: nodes.count, transitions: transitions, starts: starts,
             isComplete: complete, longestRecovery: longest, violation: broken)
     }
 
     // MARK: one state
 
-    private struct Child {
-        let state: SampleState
-        let key: SampleStateKey
-        let step: Step
-    }
-
     private struct Expansion {
-        var children: [Child] = []
+        var children: [SampleStart.Child] = []
         var final: SampleStateKey?
         var transitions = 0
         var starts = 0
-        var violation: (rule: String, step: Step)?
+        var violation: (rule: String, step: SampleStep)?
     }
 
     private func expand(_ range: Range<Int>) throws -> [Expansion] {
@@ -161,95 +141,21 @@ public final class Exploration: @unchecked Sendable {
 
     private func expand(_ state: SampleState) -> Expansion {
         var out = Expansion()
-        let counts = start(state, nil, &out)
-        if scenario.impatient, state.facts.told[state.facts.stage] == .nothing,
-            state.facts.stage + 1 < scenario.stages.count
-        {
-            var next = state
-            next.facts.stage += 1
-            out.children.append(Child(state: next, key: next.key(pool, scenario.layout), step: .wanted))
-        }
-        if state.facts.faults > 0, out.violation == nil {
-            for fault in faults(counts) {
-                _ = start(state, fault, &out)
-                if out.violation != nil { break }
-            }
-        }
+        let first = add(starter.start(state, nil), to: &out)
+        out.final = first.final.key
+        if let next = starter.wanted(state) { out.children.append(next) }
+        guard state.facts.faults > 0 else { return out }
+        for fault in starter.faults(writes: first.writes, flushes: first.flushes, pieces: first.pieces)
+        where out.violation == nil { _ = add(starter.start(state, fault), to: &out) }
         return out
     }
 
-    private func faults(_ counts: (writes: Int, flushes: Int, pieces: Int)) -> [SampleFault] {
-        var all: [SampleFault] = []
-        for number in 0..<counts.writes {
-            all += [
-                .writeFails(number + 1, number: SystemError.inputOutput),
-                .writeFails(number + 1, number: SystemError.noSpace), .writeLost(number + 1),
-                .writeMisdirected(number + 1),
-            ]
-        }
-        for number in 0..<counts.flushes { all.append(.flushFails(number + 1)) }
-        for number in 0..<counts.pieces { all.append(.networkBreaks(number)) }
-        return all
-    }
-
-    /// One start, and all states that it can be cut to.
-    private func start(
-        _ state: SampleState, _ fault: SampleFault?, _ out: inout Expansion
-    ) -> (writes: Int, flushes: Int, pieces: Int) {
-        let device = SampleDevice(scenario, pool, from: state, bug: bug, fault: fault)
-        let end = device.run()
+    private func add(_ start: SampleStart, to out: inout Expansion) -> SampleStart {
         out.starts += 1
-        let log = device.log
-        var seen: Set<SampleStateKey> = []
-        func add(_ next: SampleState, _ step: Step) -> SampleStateKey {
-            let key = next.key(pool, scenario.layout)
-            out.transitions += 1
-            if seen.insert(key).inserted {
-                if out.violation == nil, let rule = invariants.check(next, after: state, bug: bug) {
-                    out.violation = (rule, step)
-                }
-                out.children.append(Child(state: next, key: key, step: step))
-            }
-            return key
-        }
-        if let rule = device.violation { out.violation = (rule, .end(fault)) }
-        var from = state
-        if fault != nil { from.facts.faults -= 1 }
-        var last = crashes.visit(from: from, log, pool) { next, index in _ = add(next, .cut(index, fault)) }
-        if scenario.kills { kills(from, device, fault) { next, index in _ = add(next, .kill(index, fault)) } }
-        last.facts = device.facts
-        last.facts.resident = nil
-        switch end {
-        case .rebooted, .reset: break
-        case .quiet, .failed:
-            if device.bootOperations <= log.count, state.facts.resident != nil || !log.isEmpty || fault == nil {
-                last.facts.resident = device.running
-            }
-            let stage = last.facts.stage
-            if last.facts.told[stage] != .nothing, stage + 1 < scenario.stages.count { last.facts.stage += 1 }
-        }
-        let key = add(last, .end(fault))
-        if fault == nil { out.final = key }
-        return (device.writes, device.flushes, device.pieces)
-    }
-
-    /// The process ends behind any operation of its own; the machine and its caches live on.
-    private func kills(
-        _ state: SampleState, _ device: SampleDevice, _ fault: SampleFault?, _ body: (SampleState, Int) -> Void
-    ) {
-        var next = state
-        for (index, operation) in device.log.enumerated() {
-            if index >= device.bootOperations {
-                next.facts.resident = device.running
-                body(next, index)
-            }
-            switch operation {
-            case .write(let cell, let content), .writeThrough(let cell, let content):
-                next.cells[cell] = pool.number(of: content)
-            case .flush: break
-            case .facts(let facts): next.facts = facts
-            }
-        }
+        out.transitions += start.transitions
+        if out.violation == nil { out.violation = start.violation }
+        out.children += start.children
+        return start
     }
 
     // MARK: the whole
@@ -263,14 +169,14 @@ public final class Exploration: @unchecked Sendable {
         }
         if let final = expansion.final { nodes[number].next = known[final] ?? -1 }
         if let (rule, step) = expansion.violation {
-            broken = ExplorationResult.Violation(rule: rule, trace: trace(number) + [text(of: step, from: number)])
+            broken = violation(rule, number, step)
         }
     }
 
     /// Liveness: from every state, with power held, the story comes to its end in a bounded number of starts, and ends
     /// as it must.
     private func checkRecoveries(_ done: Int) -> Int {
-        let bound = scenario.stages.count * (Int(scenario.tries) + 5)
+        let bound = starter.invariants.bound
         var lengths = [Int](repeating: -1, count: nodes.count)
         var longest = 0
         for number in 0..<done where broken == nil {
@@ -280,7 +186,7 @@ public final class Exploration: @unchecked Sendable {
                 let next = Int(nodes[at].next)
                 if next == at {
                     lengths[at] = 0
-                    if let rule = checkEnd(nodes[at].state) { fail(rule, at) }
+                    if let rule = starter.invariants.checkEnd(nodes[at].state) { fail(rule, at) }
                     break
                 }
                 // Not explored any more because of the limit.
@@ -295,7 +201,9 @@ public final class Exploration: @unchecked Sendable {
             guard lengths[at] >= 0 else { continue }
             for (distance, node) in path.reversed().enumerated() { lengths[node] = lengths[at] + distance + 1 }
             longest = max(longest, lengths[number])
-            if broken == nil, let rule = checkOutcome(nodes[number].state, nodes[end(of: number)].state) {
+            if broken == nil,
+                let rule = starter.invariants.checkOutcome(nodes[number].state, nodes[end(of: number)].state)
+            {
                 fail(rule, number)
             }
         }
@@ -308,77 +216,25 @@ public final class Exploration: @unchecked Sendable {
         return at
     }
 
-    /// Where a story ends, everything that was wanted last came to an end that was told.
-    private func checkEnd(_ state: SampleState) -> String? {
-        let told = state.facts.told[state.facts.stage]
-        if told == .nothing { return "L5: nothing is left to do, and attempt \(state.facts.stage) has no end" }
-        if state.facts.stage + 1 < scenario.stages.count { return "L4: the next update is never begun" }
-        return nil
-    }
+    private func fail(_ rule: String, _ number: Int) { if broken == nil { broken = violation(rule, number, nil) } }
 
-    /// A good release that is wanted last is confirmed in the end, from every state in which its trial is not over.
-    private func checkOutcome(_ state: SampleState, _ end: SampleState) -> String? {
-        let last = scenario.stages.count - 1
-        guard scenario.stages[last].behaviour == .good, state.facts.told[last] == .nothing else { return nil }
-        guard let record = invariants.record(state), end.facts.told[last] != .confirmed else { return nil }
-        let tried = record.attempt == "attempt-\(last)" && record.phase != .writing
-        if tried && (record.phase == .fellBack || record.triesLeft == 0 || state.facts.resident == nil) { return nil }
-        // A failure of the medium ends an attempt, and is told.
-        if state.facts.faults < scenario.faults && end.facts.told[last] == .failed { return nil }
-        return "L4: the good release \(scenario.stages[last].name) does not get in: \(end.facts.told[last])"
-    }
-
-    private func fail(_ rule: String, _ number: Int) {
-        if broken == nil { broken = ExplorationResult.Violation(rule: rule, trace: trace(number)) }
-    }
-
-    // MARK: traces
-
-    /// The shortest way to a state.
-    private func trace(_ number: Int) -> [String] {
-        var lines: [String] = []
+    /// The shortest way to a state, and one more step.
+    private func violation(_ rule: String, _ number: Int, _ last: SampleStep?) -> ExplorationResult.Violation {
+        var path: [Int] = []
         var at = number
         while nodes[at].parent >= 0 {
-            lines.append(text(of: nodes[at].step, from: Int(nodes[at].parent)))
+            path.append(at)
             at = Int(nodes[at].parent)
         }
-        return lines.reversed()
-    }
-
-    /// A step in words; the start is run again for them.
-    private func text(of step: Step, from number: Int) -> String {
-        switch step {
-        case .begin: return "a whole device"
-        case .wanted: return "the next update is wanted already"
-        case .end(let fault): return "a start to its end" + with(fault) + ending(number, fault)
-        case .cut(let index, let fault): return "power cut\(with(fault)) \(place(index, number, fault))"
-        case .kill(let index, let fault): return "process killed\(with(fault)) \(place(index, number, fault))"
+        var steps = path.reversed().map { node in
+            let parent = nodes[Int(nodes[node].parent)].state
+            return TraceStep(
+                nodes[node].step, starter.text(of: nodes[node].step, from: parent),
+                to: starter.fingerprint(nodes[node].state))
         }
-    }
-
-    private func with(_ fault: SampleFault?) -> String { fault.map { ", in which " + $0.text } ?? "" }
-
-    private func ending(_ number: Int, _ fault: SampleFault?) -> String {
-        let device = SampleDevice(scenario, pool, from: nodes[number].state, bug: bug, fault: fault)
-        switch device.run() {
-        case .rebooted: return ": it reboots"
-        case .reset: return ": the machine resets itself"
-        case .quiet: return " on slot set \(device.running.letter)"
-        case .failed(let code): return ": \(code)"
+        if let last {
+            steps.append(TraceStep(last, starter.text(of: last, from: nodes[number].state), to: ""))
         }
-    }
-
-    private func place(_ index: Int, _ number: Int, _ fault: SampleFault?) -> String {
-        let device = SampleDevice(scenario, pool, from: nodes[number].state, bug: bug, fault: fault)
-        _ = device.run()
-        guard index < device.log.count else { return "at the end of the start" }
-        switch device.log[index] {
-        case .write(let cell, _), .writeThrough(let cell, _):
-            return "at operation \(index), before \(scenario.layout.name(cell)) is written"
-        case .flush(let medium):
-            let cell = (0..<scenario.layout.cellCount).first { scenario.layout.medium($0) == medium } ?? 0
-            return "at operation \(index), before \(scenario.layout.name(cell)) and all on its medium is flushed"
-        case .facts: return "at operation \(index)"
-        }
+        return ExplorationResult.Violation(rule: rule, trace: steps.map { $0.text }, steps: steps)
     }
 }

@@ -111,9 +111,7 @@ final class SampleSlots: SlotProvider, @unchecked Sendable {
     init(_ device: SampleDevice) { self.device = device }
 
     func slot(_ target: Identifier, _ set: SlotSet) throws(SlotError) -> any Slot {
-        guard let component = SampleLayout.components.firstIndex(of: target),
-            component < device.layout.counts.count
-        else { throw .missing(slot: target.text) }
+        guard let component = device.layout.targets.firstIndex(of: target) else { throw .missing(slot: target.text) }
         return SampleSlot(device, set, component)
     }
 }
@@ -130,13 +128,13 @@ final class SampleSlot: Slot, @unchecked Sendable {
         self.device = device
         self.set = set
         self.component = component
-        displayName = "\(SampleLayout.components[component]) \(set.letter)"
+        displayName = "\(device.layout.targets[component]) \(set.letter)"
     }
 
     private var medium: Int { device.layout.medium(device.layout.window(set, component, 0)) }
 
     func check(_ component: Component) throws(SlotError) {
-        let capacity = UInt64(device.layout.counts[self.component] * SampleRelease.windowSize)
+        let capacity = device.layout.capacities[self.component]
         if component.size > capacity {
             throw .tooSmall(slot: displayName, capacity: capacity, needed: component.size)
         }
@@ -150,26 +148,40 @@ final class SampleSlot: Slot, @unchecked Sendable {
     func publish(_ component: Component, release: String) throws(SlotError) {}
     func close() { image = nil }
 
+    private var windowSize: Int { device.layout.windowSizes[component] }
+
     func read(at offset: UInt64, count: Int, into buffer: AlignedBuffer) throws(SlotError) -> Int {
-        let index = Int(offset) / SampleRelease.windowSize
-        guard index < device.layout.counts[component] else { return 0 }
-        var bytes = device.content(device.layout.window(set, component, index))
-        if let claimed = device.claimedWindow(set, component, index) { bytes = claimed }
-        let got = min(count, bytes.count)
-        let piece = bytes.rawBytes
-        buffer.copy(piece.extracting(0..<got), at: 0)
-        return got
+        var done = 0
+        while done < count {
+            let position = Int(offset) + done
+            let (index, start) = (position / windowSize, position % windowSize)
+            guard index < device.layout.counts[component] else { break }
+            var bytes = device.content(device.layout.window(set, component, index))
+            if let claimed = device.claimedWindow(set, component, index) { bytes = claimed }
+            let wanted = min(count - done, windowSize - start)
+            let there = max(0, min(wanted, bytes.count - start))
+            if there > 0 {
+                let piece = bytes.rawBytes
+                buffer.copy(piece.extracting(start..<(start + there)), at: done)
+            }
+            // What a torn write or an older image leaves is shorter here than a window.
+            if there < wanted { buffer.zero(from: done + there, to: done + wanted) }
+            done += wanted
+        }
+        return done
     }
 
     func write(_ window: borrowing VerifiedWindow) throws(SlotError) {
         device.passGate()
-        let bytes = [UInt8](copying: window.buffer.bytes.extracting(0..<SampleRelease.windowSize))
+        var bytes = [UInt8](copying: window.buffer.bytes.extracting(0..<window.length))
+        if bytes.count < windowSize { bytes += [UInt8](repeating: 0, count: windowSize - bytes.count) }
         if set == device.running {
             device.violate("S2: window \(window.index) is written to the running \(displayName)")
         }
-        device.checkWindow(bytes, component, window.index, set)
+        let content = device.window(bytes)
+        device.checkWindow(content, component, window.index, set)
         try system { () throws(SystemError) in
-            try device.write(device.layout.window(set, component, window.index), bytes, displayName)
+            try device.write(device.layout.window(set, component, window.index), content, displayName)
         }
         bytesWritten += UInt64(bytes.count)
     }
@@ -253,7 +265,7 @@ final class SampleStateStore: StateStore, @unchecked Sendable {
     func setHeldAttempt(_ attempt: String?) throws(SystemError) {}
 }
 
-/// The bundle of a stage, in pieces of a window.
+/// The bundle of a stage, in pieces.
 final class SampleSources: SourceOpener, @unchecked Sendable {
     private let device: SampleDevice
     init(_ device: SampleDevice) { self.device = device }
@@ -261,38 +273,56 @@ final class SampleSources: SourceOpener, @unchecked Sendable {
     func open(_ location: String) throws(TransferError) -> any BundleSource {
         guard let stage = Int(location.dropFirst("sample:".count)), device.scenario.stages.indices.contains(stage)
         else { throw .location(reason: "there is no such stage") }
-        return SampleSource(device, device.scenario.stages[stage].bundle)
+        return SampleSource(device, device.scenario.stages[stage])
     }
 }
 
 final class SampleSource: BundleSource, @unchecked Sendable {
     let displayName = "the sample network"
     private let device: SampleDevice
-    private let bytes: [UInt8]
+    private let release: SampleRelease
+    /// Bytes that the server says it has.
+    private let length: Int
     private let monitor = Monitor()
     private var received: UInt64 = 0
     private var canceled = false
 
-    init(_ device: SampleDevice, _ bytes: [UInt8]) {
+    init(_ device: SampleDevice, _ release: SampleRelease) {
         self.device = device
-        self.bytes = bytes
+        self.release = release
+        if case .networkTruncates(let pieces) = device.fault {
+            length = min(release.bundle.count, pieces * device.scenario.pieceSize)
+        } else {
+            length = release.bundle.count
+        }
     }
 
-    var totalLength: UInt64? { UInt64(bytes.count) }
+    var totalLength: UInt64? { UInt64(length) }
     var bytesReceived: UInt64 { monitor.locked { received } }
     func cancel() { monitor.locked { canceled = true } }
+    // As over HTTP: past the caches between.
+    func reject(_ range: Range<UInt64>) -> SecondChance { .afresh }
 
     func read(_ range: Range<UInt64>, deliver: (RawSpan) throws(TransferError) -> Void) throws(TransferError) {
-        if range.upperBound > UInt64(bytes.count) {
-            throw .outOfRange(source: displayName, end: range.upperBound, length: UInt64(bytes.count))
+        if range.upperBound > UInt64(length) {
+            throw .outOfRange(source: displayName, end: range.upperBound, length: UInt64(length))
         }
         var offset = Int(range.lowerBound)
         while offset < Int(range.upperBound) {
             if monitor.locked({ canceled }) { throw .canceled }
-            if !device.piece() { throw .network(.interrupted, source: displayName, detail: "the network broke") }
-            let count = min(SampleRelease.windowSize, Int(range.upperBound) - offset)
+            let fate = device.piece()
+            if fate == .broken { throw .network(.interrupted, source: displayName, detail: "the network broke") }
+            let count = min(device.scenario.pieceSize, Int(range.upperBound) - offset)
             monitor.locked { received += UInt64(count) }
-            let piece = Array(bytes[offset..<(offset + count)])
+            var piece: [UInt8]
+            do throws(SystemError) { piece = try release.bundle.read(offset..<(offset + count)) } catch {
+                throw .system(error)
+            }
+            switch fate {
+            case .corrupted: piece[count / 2] ^= 0x20
+            case .swapped: piece = SampleRelease.noise(count, seed: 77)
+            default: break
+            }
             try deliver(piece.rawBytes)
             offset += count
         }
@@ -302,7 +332,7 @@ final class SampleSource: BundleSource, @unchecked Sendable {
         _ range: Range<UInt64>, deliver: (RawSpan) throws(TransferError) -> Void
     ) throws(TransferError) {
         // The head alone: the windows are then fetched one by one, and the network can break between them.
-        let head = UInt64(device.scenario.headLength(of: bytes))
+        let head = UInt64(min(length, release.head.count))
         try read(range.lowerBound..<min(range.upperBound, max(range.lowerBound, head)), deliver: deliver)
     }
 }
@@ -340,12 +370,16 @@ final class SampleFloor: FloorStore, @unchecked Sendable {
     let displayName = "the sample's counter"
     init(_ device: SampleDevice) { self.device = device }
 
-    func read() throws(FloorError) -> UInt32 { UInt32(device.content(device.layout.floor).first ?? 0) }
+    /// A floor as the counter's cell has it, most significant byte first.
+    static func bytes(_ floor: UInt32) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: floor >> (24 - 8 * $0)) } }
+    static func value(_ bytes: [UInt8]) -> UInt32 { bytes.reduce(0) { $0 << 8 | UInt32($1) } }
+
+    func read() throws(FloorError) -> UInt32 { Self.value(device.content(device.layout.floor)) }
     func raise(to floor: UInt32) throws(FloorError) -> UInt32 {
         let present = try read()
         if floor <= present { return present }
         do throws(SystemError) {
-            try device.write(device.layout.floor, [UInt8(clamping: floor)], through: true, displayName)
+            try device.write(device.layout.floor, Self.bytes(floor), through: true, displayName)
         } catch { throw .system(store: displayName, error) }
         return try read()
     }
@@ -353,8 +387,10 @@ final class SampleFloor: FloorStore, @unchecked Sendable {
 }
 
 final class SampleTime: TimeSource {
+    private let now: Int64
+    init(now: Int64) { self.now = now }
     func monotonicNanoseconds() -> UInt64 { 0 }
-    func realSeconds() -> Int64 { 1_700_000_000 }
+    func realSeconds() -> Int64 { now }
     func sleep(nanoseconds: UInt64) {}
 }
 

@@ -38,6 +38,8 @@ final class SampleDevice: @unchecked Sendable {
     private(set) var writes = 0
     private(set) var flushes = 0
     private(set) var pieces = 0
+    /// Why the last step failed, where it did.
+    private(set) var failure: Failure?
     /// The first rule that this run broke.
     private(set) var violation: String?
     /// Media whose flush waits (a seeded bug).
@@ -50,7 +52,7 @@ final class SampleDevice: @unchecked Sendable {
     /// Operations before this number were the boot loader's.
     private(set) var bootOperations = 0
     /// Windows that the journal claimed when this run began, by component, and of which release (a seeded bug).
-    private var claimed: (claims: [String: String], windows: [[[UInt8]]])?
+    private var claimed: (claims: [String: String], windows: [[WindowBytes]])?
     private var attempts: [String]
 
     init(
@@ -79,12 +81,16 @@ final class SampleDevice: @unchecked Sendable {
 
     /// One write. `through` makes it durable by itself.
     func write(_ cell: Int, _ bytes: [UInt8], through: Bool = false, _ subject: String) throws(SystemError) {
+        try write(cell, Content(bytes), through: through, subject)
+    }
+
+    func write(_ cell: Int, _ content: Content, through: Bool = false, _ subject: String) throws(SystemError) {
         var failed: Int32 = 0
         monitor.locked {
             writes += 1
             if hung { return }
-            let content = known(bytes, cell)
             switch fault {
+            case .diskFull(let first) where writes >= first && layout.isFile(cell): failed = SystemError.noSpace
             case .writeFails(writes, let number): failed = number
             case .writeLost(writes):
                 // Whoever reads from a cache sees it all the same.
@@ -101,8 +107,11 @@ final class SampleDevice: @unchecked Sendable {
         if failed != 0 { throw SystemError(number: failed, operation: "write", subject: subject) }
     }
 
-    /// The content of the pool where it is a window, so that no state has it twice.
-    private func known(_ bytes: [UInt8], _ cell: Int) -> Content { Content(bytes) }
+    /// A window's content; that of the pool, so that no state has it twice.
+    func window(_ bytes: [UInt8]) -> Content {
+        let digest = SHA256.digest(of: bytes)
+        return pool.known(digest) ?? Content(bytes, digest: digest)
+    }
 
     private func put(_ cell: Int, _ content: Content, _ through: Bool) {
         cells[cell] = content
@@ -151,11 +160,18 @@ final class SampleDevice: @unchecked Sendable {
     }
     func passGate() { monitor.locked { while isGateShut { monitor.wait() } } }
 
-    func piece() -> Bool {
+    /// What becomes of the next piece of the network.
+    enum Piece { case whole, broken, corrupted, swapped }
+
+    func piece() -> Piece {
         monitor.locked {
             pieces += 1
-            if case .networkBreaks(let limit) = fault { return pieces <= limit }
-            return true
+            switch fault {
+            case .networkBreaks(let limit) where pieces > limit: return .broken
+            case .networkCorrupts(let number) where pieces == number + 1: return .corrupted
+            case .networkSwaps(let first) where pieces > first: return .swapped
+            default: return .whole
+            }
         }
     }
 
@@ -193,12 +209,12 @@ final class SampleDevice: @unchecked Sendable {
     /// A window that the journal claims, without a look at the medium.
     func claimedWindow(_ set: SlotSet, _ component: Int, _ index: Int) -> [UInt8]? {
         guard bug == .blindResume, set != running, let claimed else { return nil }
-        guard let hex = claimed.claims[SampleLayout.components[component].text],
+        guard let hex = claimed.claims[layout.components[component].text],
             let windows = WindowBitmap(
-                component: SampleLayout.components[component], count: layout.counts[component], hex: hex),
+                component: layout.components[component], count: layout.counts[component], hex: hex),
             windows.contains(index)
         else { return nil }
-        return claimed.windows[component][index]
+        return claimed.windows[component][index].bytes
     }
 
     private func loadClaims() {
@@ -217,14 +233,15 @@ final class SampleDevice: @unchecked Sendable {
     // MARK: rules that are checked while it happens
 
     /// S5: what reaches a slot is a window of the release that the record says is being written.
-    func checkWindow(_ bytes: [UInt8], _ component: Int, _ index: Int, _ set: SlotSet) {
+    func checkWindow(_ content: Content, _ component: Int, _ index: Int, _ set: SlotSet) {
         guard bug == nil, let record = try? SampleRecordHome(self).load(), record[set].state == .writing,
             let release = record[set].manifest.flatMap({ scenario.release($0) })
         else {
             if bug == nil { violate("S3: a window is written to \(set.letter), which the record does not say") }
             return
         }
-        if release.windows[component][index] != bytes {
+        let windows = release.windows[component]
+        if index >= windows.count || windows[index].digest != content.digest {
             violate("S5: window \(index) of \(set.letter) is not what release \(release.name) has there")
         }
     }
@@ -256,6 +273,7 @@ final class SampleDevice: @unchecked Sendable {
             }
             return try work()
         } catch {
+            failure = error
             return hung ? .reset : rebooting ? .rebooted : .failed(error.code)
         }
     }
@@ -291,16 +309,16 @@ final class SampleDevice: @unchecked Sendable {
         let record = SampleRecordHome(self, byEngine: true)
         var slot = running
         if bug == .wrongSlotConfirms, let found = try? record.load() { slot = found.active }
-        let epoch = scenario.epoch * SampleRelease.windowSize
+        let epoch = scenario.epochBytes
         let engine = try Engine(
             EngineSurroundings(
-                identity: DeviceIdentity(id: "gw", vendor: "acme", deviceClass: "edge", hardware: 1),
-                trust: scenario.trust, boot: record, running: RunningSlot(slot: slot, bootID: "boot-\(facts.boot)"),
+                identity: scenario.identity, trust: scenario.trust, boot: record,
+                running: RunningSlot(slot: slot, bootID: "boot-\(facts.boot)"),
                 slots: SampleSlots(self), sources: SampleSources(self), state: SampleStateStore(self),
-                power: SamplePower(self), health: SampleHealth(self), time: SampleTime(), random: SampleRandom(),
-                tries: scenario.tries, floor: SampleFloor(self),
+                power: SamplePower(self), health: SampleHealth(self), time: SampleTime(now: scenario.now),
+                random: SampleRandom(), tries: scenario.tries,
+                floor: scenario.hasFloorCounter ? SampleFloor(self) : nil,
                 pace: WritePace(flushBytes: epoch, holdBytes: epoch, workers: 1), peakResidentKiB: { 0 }))
-        var failure: Failure?
         do throws(Failure) {
             try engine.recover()
             tell(engine)

@@ -30,7 +30,7 @@ struct SampleInvariants {
     }
 
     func record(_ state: SampleState) -> BootRecord? { Self.newest(state.cells, scenario.layout, pool) }
-    func floor(_ state: SampleState) -> UInt32 { UInt32(pool[state.cells[scenario.layout.floor]].bytes.first ?? 0) }
+    func floor(_ state: SampleState) -> UInt32 { SampleFloor.value(pool[state.cells[scenario.layout.floor]].bytes) }
 
     /// The first rule that a state breaks. `parent` is the state that the run started from.
     func check(_ state: SampleState, after parent: SampleState?, bug: SeededBug?) -> String? {
@@ -57,7 +57,7 @@ struct SampleInvariants {
         if slot.state != .good && slot.state != .trial { return "which is recorded as \(slot.state)" }
         guard let manifest = slot.manifest, let windows = whole[manifest] else { return "which holds no release" }
         for component in scenario.layout.counts.indices {
-            for index in 0..<scenario.layout.counts[component]
+            for index in windows[component].indices
             where state.cells[scenario.layout.window(set, component, index)] != windows[component][index] {
                 return "whose \(scenario.layout.name(scenario.layout.window(set, component, index))) is not written"
             }
@@ -107,5 +107,37 @@ struct SampleInvariants {
             }
         }
         return nil
+    }
+
+    // MARK: where a story ends
+
+    /// Starts with power held within which a story must come to its end.
+    var bound: Int { scenario.stages.count * (Int(scenario.tries) + 5) }
+
+    /// Where a story ends, everything that was wanted last came to an end that was told.
+    func checkEnd(_ state: SampleState) -> String? {
+        let told = state.facts.told[state.facts.stage]
+        if told == .nothing { return "L5: nothing is left to do, and attempt \(state.facts.stage) has no end" }
+        if state.facts.stage + 1 < scenario.stages.count { return "L4: the next update is never begun" }
+        return nil
+    }
+
+    /// From every state in which the trial of the last release is not over, a good one is confirmed in the end, and
+    /// one that does not work ends with the release before it.
+    func checkOutcome(_ state: SampleState, _ end: SampleState) -> String? {
+        let last = scenario.stages.count - 1
+        guard state.facts.told[last] == .nothing else { return nil }
+        // A failure of the medium ends an attempt, and is told.
+        if state.facts.faults < scenario.faults && end.facts.told[last] == .failed { return nil }
+        guard scenario.stages[last].behaviour == .good else {
+            let told = end.facts.told[last]
+            let isBack = self.record(end).map { BootLoaderModel.choose($0).slot == .a } ?? false
+            return told == .rolledBack && isBack
+                ? nil : "L1: the release \(scenario.stages[last].name) that does not work ends \(told)"
+        }
+        guard let record = record(state), end.facts.told[last] != .confirmed else { return nil }
+        let tried = record.attempt == "attempt-\(last)" && record.phase != .writing
+        if tried && (record.phase == .fellBack || record.triesLeft == 0 || state.facts.resident == nil) { return nil }
+        return "L4: the good release \(scenario.stages[last].name) does not get in: \(end.facts.told[last])"
     }
 }

@@ -8,14 +8,36 @@ internal import BundleFormat
 struct SampleLayout: Sendable {
     /// Windows of each component.
     let counts: [Int]
-    /// Names of components and slots.
-    static let components: [Identifier] = ["rootfs", "kernel"].compactMap { Identifier($0) }
+    /// The components' ids.
+    let components: [Identifier]
+    /// The slot that each goes to.
+    let targets: [Identifier]
+    /// Bytes of a window, by component.
+    let windowSizes: [Int]
+    /// Bytes that a slot has, by component.
+    let capacities: [UInt64]
+    /// Names of the components and slots of sample releases.
+    static let sampleNames: [Identifier] = ["rootfs", "kernel"].compactMap { Identifier($0) }
 
     private let setSize: Int
     private let starts: [Int]
 
+    /// Sample components of so many windows each.
     init(counts: [Int]) {
-        self.counts = counts
+        self.init(
+            components: counts.enumerated().map { number, count in
+                SampleComponent(
+                    id: Self.sampleNames[number], target: Self.sampleNames[number], count: count,
+                    windowSize: SampleRelease.windowSize, capacity: UInt64(count * SampleRelease.windowSize))
+            })
+    }
+
+    init(components: [SampleComponent]) {
+        counts = components.map { $0.count }
+        self.components = components.map { $0.id }
+        targets = components.map { $0.target }
+        windowSizes = components.map { $0.windowSize }
+        capacities = components.map { $0.capacity }
         var starts: [Int] = []
         var next = 0
         for count in counts {
@@ -42,9 +64,18 @@ struct SampleLayout: Sendable {
 
     /// Slot windows and tails: explored by representatives where there are many.
     func isData(_ cell: Int) -> Bool { cell < 2 * setSize }
+    /// Files of the device's data directory: journal, heads, requests.
+    func isFile(_ cell: Int) -> Bool { cell >= journal(0) && cell <= cancel }
     /// Whether a power cut in the middle of a write leaves neither the old nor the new content.
     func canTear(_ cell: Int) -> Bool { cell < head(.a) }
 
+    /// Bytes of a cell that is a window; nil for every other one.
+    func windowSize(of cell: Int) -> Int? {
+        guard isData(cell) else { return nil }
+        let place = cell % setSize
+        let component = starts.lastIndex { $0 <= place } ?? 0
+        return place - starts[component] < counts[component] ? windowSizes[component] : nil
+    }
     /// The medium of a cell.
     func medium(_ cell: Int) -> Int {
         if !isData(cell) { return cell < journal(0) ? 100 : cell < head(.a) ? 101 : 102 + cell }
@@ -61,7 +92,7 @@ struct SampleLayout: Sendable {
             let component = starts.lastIndex { $0 <= place } ?? 0
             let index = place - starts[component]
             let part = index == counts[component] ? "tail" : "window \(index)"
-            return "\(Self.components[component]) \(set.letter) \(part)"
+            return "\(components[component]) \(set.letter) \(part)"
         }
         switch cell {
         case record(0), record(1): return "boot record copy \(cell - record(0))"
@@ -72,4 +103,15 @@ struct SampleLayout: Sendable {
         default: return "second truth"
         }
     }
+}
+
+/// One pair of slots.
+struct SampleComponent: Sendable {
+    let id: Identifier
+    let target: Identifier
+    /// Windows of its largest image.
+    let count: Int
+    let windowSize: Int
+    /// Bytes of a slot.
+    let capacity: UInt64
 }

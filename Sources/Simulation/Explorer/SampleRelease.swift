@@ -16,7 +16,8 @@ public enum SampleBehaviour: String, Sendable, CaseIterable {
     case hangs
 }
 
-/// A release small enough that every state of its installation can be visited: signed, and in the real format.
+/// A release that is installed again and again: signed, and in the real format. Small enough that every state of its
+/// installation can be visited, or somebody's own.
 struct SampleRelease: Sendable {
     let name: String
     let behaviour: SampleBehaviour
@@ -26,67 +27,124 @@ struct SampleRelease: Sendable {
     /// The head as a device keeps it.
     let head: [UInt8]
     /// The whole bundle.
-    let bundle: [UInt8]
+    let bundle: BundleBytes
     /// Windows by component, each padded with zeros to a whole window.
-    let windows: [[[UInt8]]]
+    let windows: [[WindowBytes]]
 
     /// Bytes of a window.
     static let windowSize = 4096
+
+    /// A release as it is.
+    init(
+        _ name: String, _ behaviour: SampleBehaviour, _ manifest: Manifest, digest: Digest, head: [UInt8],
+        bundle: BundleBytes, windows: [[WindowBytes]]
+    ) {
+        self.name = name
+        self.behaviour = behaviour
+        sequence = manifest.sequence
+        securityVersion = manifest.securityVersion
+        self.digest = digest
+        self.head = head
+        self.bundle = bundle
+        self.windows = windows
+    }
+
+    /// What a device runs whose bundle is not there.
+    init(_ name: String, sequence: UInt64, securityVersion: UInt32, digest: Digest, windows: [[WindowBytes]]) {
+        self.name = name
+        behaviour = .good
+        self.sequence = sequence
+        self.securityVersion = securityVersion
+        self.digest = digest
+        head = []
+        bundle = BundleBytes([])
+        self.windows = windows
+    }
 
     /// One component of `counts[i]` windows for each entry; the last window of each is half full.
     init(
         _ name: String, _ behaviour: SampleBehaviour, sequence: UInt64, securityVersion: UInt32, counts: [Int],
         sharing former: SampleRelease? = nil, key: SigningKey
     ) throws {
-        self.name = name
-        self.behaviour = behaviour
-        self.sequence = sequence
-        self.securityVersion = securityVersion
+        let parts = counts.enumerated().map { number, count in
+            let size = count * Self.windowSize - Self.windowSize / 2
+            let pieces = (0..<count).map { index -> [UInt8] in
+                let length = min(Self.windowSize, size - index * Self.windowSize)
+                // The first window is as in the former release, so that skipping what the slot holds is explored too.
+                if index == 0, count > 2, let former { return former.windows[number][0].bytes }
+                return Self.noise(length, seed: sequence &* 1000 &+ UInt64(number * 100 + index))
+            }
+            let id = SampleLayout.sampleNames[number]
+            return Part(id: id, kind: number == 0 ? .rootfs : .kernel, target: id, pieces: pieces)
+        }
+        let terms = Terms(
+            sequence: sequence, securityVersion: securityVersion,
+            product: Product(vendor: "acme", deviceClass: "edge", hardware: 1...1), created: 1_650_000_000,
+            update: .feature, reboot: .automatic, healthDeadline: 60)
+        try self.init(name, behaviour, terms, parts, key: key)
+    }
+
+    /// One component of a release that is made here: pieces of a window of 4 KiB each; only the last may be shorter.
+    struct Part {
+        let id: Identifier
+        let kind: ComponentKind
+        let target: Identifier
+        let pieces: [[UInt8]]
+    }
+
+    /// What a manifest says beside its components.
+    struct Terms {
+        var sequence: UInt64
+        var securityVersion: UInt32
+        var product: Product
+        var created: Int64
+        var update: UpdateKind
+        var reboot: RebootPolicy
+        var healthDeadline: UInt32
+    }
+
+    /// A release of these parts, signed with the key.
+    init(_ name: String, _ behaviour: SampleBehaviour, _ terms: Terms, _ parts: [Part], key: SigningKey) throws {
         var payload: [UInt8] = []
         var components: [Component] = []
         var tables: [UInt8] = []
-        var all: [[[UInt8]]] = []
-        for (number, count) in counts.enumerated() {
-            let size = count * Self.windowSize - Self.windowSize / 2
+        windows = parts.map { part in
+            part.pieces.map { WindowBytes($0 + [UInt8](repeating: 0, count: Self.windowSize - $0.count)) }
+        }
+        for part in parts {
             var entries: [WindowEntry] = []
-            var windows: [[UInt8]] = []
             var whole = SHA256()
-            for index in 0..<count {
-                let length = min(Self.windowSize, size - index * Self.windowSize)
-                // The first window is as in the former release, so that skipping what the slot holds is explored too.
-                let shared = index == 0 && count > 2 ? former?.windows[number][0] : nil
-                let bytes = shared ?? Self.noise(length, seed: sequence &* 1000 &+ UInt64(number * 100 + index))
-                let digest = SHA256.digest(of: bytes)
-                whole.update(bytes.rawBytes)
+            for piece in part.pieces {
+                let digest = SHA256.digest(of: piece)
+                whole.update(piece.rawBytes)
+                let isZero = piece.allSatisfy { $0 == 0 }
                 entries.append(
                     WindowEntry(
-                        codec: .stored, plainDigest: digest, storedDigest: digest, storedOffset: UInt64(payload.count),
-                        storedLength: length))
-                payload += bytes
-                windows.append(bytes + [UInt8](repeating: 0, count: Self.windowSize - length))
+                        codec: isZero ? .zero : .stored, plainDigest: digest, storedDigest: digest,
+                        storedOffset: isZero ? 0 : UInt64(payload.count), storedLength: isZero ? 0 : piece.count))
+                if !isZero { payload += piece }
             }
-            let table = try ChunkTable(
-                windowSize: Self.windowSize, imageSize: UInt64(size), windows: entries
-            ).encode()
-            let id = SampleLayout.components[number]
+            let size = UInt64(part.pieces.reduce(0) { $0 + $1.count })
+            let table = try ChunkTable(windowSize: Self.windowSize, imageSize: size, windows: entries).encode()
             components.append(
                 Component(
-                    id: id, kind: number == 0 ? .rootfs : .kernel, target: id, version: nil, size: UInt64(size),
+                    id: part.id, kind: part.kind, target: part.target, version: nil, size: size,
                     digest: whole.finish(), windowSize: Self.windowSize,
                     table: TableReference(
                         offset: tables.count, length: table.count, digest: SHA256.digest(of: table)),
                     verityRoot: nil))
             tables += table
-            all.append(windows)
         }
-        windows = all
         let manifest = Manifest(
-            releaseID: name, version: "1", sequence: sequence, securityVersion: securityVersion,
-            product: Product(vendor: "acme", deviceClass: "edge", hardware: 1...1),
-            minimumUpdater: KedgeVersion.current, created: 1_650_000_000, notBefore: nil, expires: nil,
-            update: .feature, advisories: [], sbomDigest: nil, sbomFormat: nil, components: components,
-            reboot: .automatic, healthDeadline: 60, tablesLength: tables.count, payloadLength: UInt64(payload.count),
-            meta: [])
+            releaseID: name, version: "1", sequence: terms.sequence, securityVersion: terms.securityVersion,
+            product: terms.product, minimumUpdater: KedgeVersion.current, created: terms.created, notBefore: nil,
+            expires: nil, update: terms.update, advisories: [], sbomDigest: nil, sbomFormat: nil,
+            components: components, reboot: terms.reboot, healthDeadline: terms.healthDeadline,
+            tablesLength: tables.count, payloadLength: UInt64(payload.count), meta: [])
+        self.name = name
+        self.behaviour = behaviour
+        sequence = terms.sequence
+        securityVersion = terms.securityVersion
         let bytes = manifest.bytes
         digest = SHA256.digest(of: bytes)
         let message = SignatureSection.preAuthentication(type: SignatureSection.payloadType, payload: bytes)
@@ -98,11 +156,11 @@ struct SampleRelease: Sendable {
             envelopeLength: signatures.count, manifestLength: bytes.count, tablesLength: tables.count,
             payloadLength: UInt64(payload.count))
         head = header.encode() + signatures + bytes + tables
-        bundle = head + payload + header.encodeEnd()
+        bundle = BundleBytes(head + payload + header.encodeEnd())
     }
 
     /// Bytes from a fixed sequence (xorshift64).
-    private static func noise(_ count: Int, seed: UInt64) -> [UInt8] {
+    static func noise(_ count: Int, seed: UInt64) -> [UInt8] {
         var state = seed &* 0x9e37_79b9_7f4a_7c15 | 1
         return (0..<count).map { _ in
             state ^= state << 13

@@ -55,6 +55,14 @@ enum SampleOperation: Sendable {
     case flush(medium: Int)
     /// The world outside or the running machine learned something.
     case facts(SampleFacts)
+
+    /// What is written; nil where nothing is.
+    var cell: Int? {
+        switch self {
+        case .write(let cell, _), .writeThrough(let cell, _): cell
+        case .flush, .facts: nil
+        }
+    }
 }
 
 /// All states that a power cut can leave at any instant of a run.

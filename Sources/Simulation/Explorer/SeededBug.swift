@@ -53,6 +53,14 @@ enum SampleFault: Hashable, Sendable {
     case writeMisdirected(Int)
     /// The connection breaks after that many pieces.
     case networkBreaks(Int)
+    /// One byte of that piece is another one.
+    case networkCorrupts(Int)
+    /// From that piece on the server gives another object of the same length.
+    case networkSwaps(Int)
+    /// The server has no more than that many pieces, and says so.
+    case networkTruncates(Int)
+    /// From the k-th write on the file system of the device's own files has no room.
+    case diskFull(Int)
 
     var text: String {
         switch self {
@@ -61,6 +69,10 @@ enum SampleFault: Hashable, Sendable {
         case .writeLost(let number): "write \(number) is lost"
         case .writeMisdirected(let number): "write \(number) lands in the wrong place"
         case .networkBreaks(let pieces): "the network breaks after \(pieces) pieces"
+        case .networkCorrupts(let piece): "the network changes a byte of piece \(piece)"
+        case .networkSwaps(let piece): "the server gives another object from piece \(piece) on"
+        case .networkTruncates(let pieces): "the server has only \(pieces) pieces of the bundle"
+        case .diskFull(let number): "the file system is full from write \(number) on"
         }
     }
 }
