@@ -3,12 +3,12 @@ import Platform
 import StrictJSON
 import Testing
 
-/// Memory runs out at any point of an installation: the real kedged under RLIMIT_AS, from too little to load it to enough.
+/// Memory runs out at any point of an installation: the real kedged under RLIMIT_AS, from too little to be loaded on.
 @Suite("kedged: too little memory", Needs.partitioner)
 struct KedgedMemoryTests {
     private static let isNightly = ProcessInfo.processInfo.environment["KEDGE_NIGHTLY"] == "1"
 
-    @Test("Whatever allocation fails, what runs is untouched, the reason is told, and the next install comes to its end")
+    @Test("Whatever allocation fails, what runs is untouched, the reason is told, and the next install works")
     func pressure() throws {
         let gateway = try FieldGateway()
         let image = FieldGateway.image(megabytes: 3)

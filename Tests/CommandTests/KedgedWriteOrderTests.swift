@@ -41,7 +41,8 @@ struct KedgedWriteOrderTests {
         let environments: [Range<UInt64>] = [1_048_576, 1_572_864].map { $0..<($0 + 16384) }
         let writes = requests.indices.filter { requests[$0].written != nil }
         let toSlot = writes.filter { slotRange.overlaps(requests[$0].written ?? 0..<0) }
-        let toRecord = writes.filter { index in environments.contains { $0.overlaps(requests[index].written ?? 0..<0) } }
+        let toRecord = writes.filter { index in environments.contains { $0.overlaps(requests[index].written ?? 0..<0) }
+        }
         // Nothing else of the disk is written, and each write lies within one of the two.
         #expect(toSlot.count + toRecord.count == writes.count)
         for index in toSlot { #expect(slotRange.contains(try #require(requests[index].written?.lowerBound))) }

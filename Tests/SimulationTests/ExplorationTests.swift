@@ -33,6 +33,28 @@ struct ExplorationTests {
         return result.states
     }
 
+    @Test("Media that lie about flushes can lose the device, but never what runs by a write, nor bytes unverified")
+    func lies() throws {
+        let result = try Exploration(SampleStory.lyingMedia.scenario(), limit: Self.limit).run()
+        print("EXPLORED \(result.text), tolerated \(result.tolerated)")
+        #expect(result.violation == nil, "\(result.violation?.trace ?? [])")
+        // The mode does what it says: a flush that is a lie is what the protocol cannot bear.
+        #expect(result.tolerated["S1", default: 0] > 0)
+    }
+
+    @Test(
+        "With power held a good release is confirmed, and a bad one rolled back, within the tries and two more starts")
+    func recovery() throws {
+        for behaviour in SampleBehaviour.allCases {
+            let scenario = try SampleScenario(
+                "\(behaviour.rawValue), then good", [(behaviour, 2), (.good, 2)], windows: [1], tries: 2, kills: false)
+            let walk = try StoryRecovery(scenario).run()
+            #expect(walk.ends == [behaviour == .good ? "confirmed" : "rolledBack", "confirmed"])
+            // Install and reboot, each try, the fall back, and one start that finds nothing to do.
+            #expect(walk.starts.allSatisfy { $0 <= 2 + 2 }, "\(walk.starts)")
+        }
+    }
+
     @Test("The same story gives the same states, whatever the threads do")
     func repeatable() throws {
         let scenario = try SampleScenario("twice", [(.good, 2)], windows: [2, 1], epoch: 1)

@@ -15,6 +15,8 @@ public struct ExplorationResult: Sendable {
     public let isComplete: Bool
     /// Starts that the slowest recovery took, from any state to the end of the story, with power held.
     public let longestRecovery: Int
+    /// Crash states that broke a rule which the scenario tolerates, by the rule's short name.
+    public let tolerated: [String: Int]
     /// The first broken rule, with the shortest way to it.
     public let violation: Violation?
 
@@ -47,6 +49,7 @@ public final class Exploration: @unchecked Sendable {
     private var known: [SampleStateKey: Int32] = [:]
     private var transitions = 0
     private var starts = 0
+    private var tolerated: [String: Int] = [:]
     private var broken: ExplorationResult.Violation?
 
     private struct Node {
@@ -89,7 +92,7 @@ public final class Exploration: @unchecked Sendable {
         let longest = broken == nil ? checkRecoveries(done) : 0
         return ExplorationResult(
             scenario: scenario.name, bug: starter.bug, states: nodes.count, transitions: transitions, starts: starts,
-            isComplete: complete, longestRecovery: longest, violation: broken)
+            isComplete: complete, longestRecovery: longest, tolerated: tolerated, violation: broken)
     }
 
     // MARK: one state
@@ -99,6 +102,7 @@ public final class Exploration: @unchecked Sendable {
         var final: SampleStateKey?
         var transitions = 0
         var starts = 0
+        var tolerated: [String: Int] = [:]
         var violation: (rule: String, step: SampleStep)?
     }
 
@@ -153,6 +157,7 @@ public final class Exploration: @unchecked Sendable {
     private func add(_ start: SampleStart, to out: inout Expansion) -> SampleStart {
         out.starts += 1
         out.transitions += start.transitions
+        out.tolerated.merge(start.tolerated) { $0 + $1 }
         if out.violation == nil { out.violation = start.violation }
         out.children += start.children
         return start
@@ -163,6 +168,7 @@ public final class Exploration: @unchecked Sendable {
     private func merge(_ expansion: Expansion, _ number: Int) {
         transitions += expansion.transitions
         starts += expansion.starts
+        tolerated.merge(expansion.tolerated) { $0 + $1 }
         for child in expansion.children where known[child.key] == nil {
             known[child.key] = Int32(nodes.count)
             nodes.append(Node(state: child.state, parent: Int32(number), step: child.step))
@@ -216,7 +222,10 @@ public final class Exploration: @unchecked Sendable {
         return at
     }
 
-    private func fail(_ rule: String, _ number: Int) { if broken == nil { broken = violation(rule, number, nil) } }
+    private func fail(_ rule: String, _ number: Int) {
+        if scenario.tolerated.contains(String(rule.prefix { $0 != ":" })) { return }
+        if broken == nil { broken = violation(rule, number, nil) }
+    }
 
     /// The shortest way to a state, and one more step.
     private func violation(_ rule: String, _ number: Int, _ last: SampleStep?) -> ExplorationResult.Violation {

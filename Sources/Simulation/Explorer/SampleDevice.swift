@@ -40,8 +40,8 @@ final class SampleDevice: @unchecked Sendable {
     private(set) var pieces = 0
     /// Why the last step failed, where it did.
     private(set) var failure: Failure?
-    /// The first rule that this run broke.
-    private(set) var violation: String?
+    /// The first rule of each kind that this run broke.
+    private(set) var violations: [String] = []
     /// Media whose flush waits (a seeded bug).
     private var postponed: Set<Int> = []
     /// From a slot's flush to the journal's write that follows, no window is written: one order of all writes, which
@@ -128,7 +128,7 @@ final class SampleDevice: @unchecked Sendable {
         var failed = false
         monitor.locked {
             flushes += 1
-            if hung { return }
+            if hung || scenario.fakesFlushes { return }
             if case .flushFails(flushes) = fault {
                 failed = bug != .flushErrorIgnored
                 // The kernel marks the pages clean after a failed fsync: what was pending is lost.
@@ -187,7 +187,11 @@ final class SampleDevice: @unchecked Sendable {
         }
     }
 
-    func violate(_ text: String) { monitor.locked { if violation == nil { violation = text } } }
+    func violate(_ text: String) {
+        monitor.locked {
+            if !violations.contains(where: { $0.prefix(2) == text.prefix(2) }) { violations.append(text) }
+        }
+    }
 
     func hang() { monitor.locked { hung = true } }
 

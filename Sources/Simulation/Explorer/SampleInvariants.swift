@@ -32,10 +32,15 @@ struct SampleInvariants {
     func record(_ state: SampleState) -> BootRecord? { Self.newest(state.cells, scenario.layout, pool) }
     func floor(_ state: SampleState) -> UInt32 { SampleFloor.value(pool[state.cells[scenario.layout.floor]].bytes) }
 
-    /// The first rule that a state breaks. `parent` is the state that the run started from.
-    func check(_ state: SampleState, after parent: SampleState?, bug: SeededBug?) -> String? {
-        guard var record = record(state) else { return "S1: no copy of the boot record is whole: nothing boots" }
+    /// The rules that a state breaks, the gravest first. `parent` is the state that the run started from.
+    func check(_ state: SampleState, after parent: SampleState?, bug: SeededBug?) -> [String] {
+        guard var record = record(state) else { return ["S1: no copy of the boot record is whole: nothing boots"] }
         if bug == .twoTruths, let set = second(state) { record.active = set }
+        return [checkSlots(state, record), checkFloors(state, record, parent), checkFacts(state, record)]
+            .compactMap { $0 }
+    }
+
+    private func checkSlots(_ state: SampleState, _ record: BootRecord) -> String? {
         let choice = BootLoaderModel.choose(record).slot
         for set in SlotSet.allCases {
             let selectable = record[set].state == .good || record[set].state == .trial
@@ -44,7 +49,7 @@ struct SampleInvariants {
                 return "\(rule) slot set \(set.letter), \(why)"
             }
         }
-        return checkFloors(state, record, parent) ?? checkFacts(state, record)
+        return nil
     }
 
     private func second(_ state: SampleState) -> SlotSet? {

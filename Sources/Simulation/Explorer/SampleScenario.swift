@@ -37,12 +37,17 @@ public struct SampleScenario: Sendable {
     let kills: Bool
     /// Pending windows up to which all subsets are explored.
     let exhaustive: Int
+    /// The media say that they are flushed and are not: what they were given waits until an orderly end.
+    let fakesFlushes: Bool
+    /// Rules that may be broken, by their short names; they are counted.
+    let tolerated: Set<String>
 
     /// `windows` by component, one or two. Each stage is a release with that behaviour and security version.
     public init(
         _ name: String, _ stages: [(behaviour: SampleBehaviour, securityVersion: UInt32)], windows: [Int] = [3],
         epoch: Int = 2, tries: UInt8 = 2, faults: UInt8 = 0, faultKinds: SampleFaultKinds = .common,
-        redelivers: Bool = false, impatient: Bool = false, kills: Bool = true, exhaustive: Int = 3
+        redelivers: Bool = false, impatient: Bool = false, kills: Bool = true, exhaustive: Int = 3,
+        fakesFlushes: Bool = false, tolerated: Set<String> = []
     ) throws {
         self.name = name
         let key = try SimulationKey.make()
@@ -70,6 +75,8 @@ public struct SampleScenario: Sendable {
         self.impatient = impatient
         self.kills = kills
         self.exhaustive = exhaustive
+        self.fakesFlushes = fakesFlushes
+        self.tolerated = tolerated
     }
 
     /// Releases that are there already, on a device that is somebody's own.
@@ -95,6 +102,8 @@ public struct SampleScenario: Sendable {
         impatient = false
         self.kills = kills
         exhaustive = 3
+        fakesFlushes = false
+        tolerated = []
     }
 
     var all: [SampleRelease] { [base] + stages }

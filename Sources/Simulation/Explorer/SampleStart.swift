@@ -29,6 +29,8 @@ struct SampleStart {
     /// Crash states that were made, the same ones more than once.
     var transitions = 0
     var violation: (rule: String, step: SampleStep)?
+    /// Broken rules that the scenario tolerates, and how often.
+    var tolerated: [String: Int] = [:]
     let writes: Int
     let flushes: Int
     let pieces: Int
@@ -65,14 +67,21 @@ struct SampleStarter: Sendable {
         var children: [SampleStart.Child] = []
         var transitions = 0
         var violation: (rule: String, step: SampleStep)?
-        if let rule = device.violation { violation = (rule, .end(fault)) }
+        var tolerated: [String: Int] = [:]
+        func found(_ rule: String, _ step: SampleStep) {
+            let name = String(rule.prefix { $0 != ":" })
+            if scenario.tolerated.contains(name) {
+                tolerated[name, default: 0] += 1
+            } else if violation == nil {
+                violation = (rule, step)
+            }
+        }
+        for rule in device.violations { found(rule, .end(fault)) }
         func add(_ next: SampleState, _ step: SampleStep) -> SampleStart.Child {
             let child = SampleStart.Child(state: next, key: key(next), step: step)
             transitions += 1
             if seen.insert(child.key).inserted {
-                if violation == nil, let rule = invariants.check(next, after: state, bug: bug) {
-                    violation = (rule, step)
-                }
+                for rule in invariants.check(next, after: state, bug: bug) { found(rule, step) }
                 children.append(child)
             }
             return child
@@ -94,7 +103,8 @@ struct SampleStarter: Sendable {
         }
         let final = add(last, .end(fault))
         return SampleStart(
-            children: children, final: final, transitions: transitions, violation: violation, writes: device.writes,
+            children: children, final: final, transitions: transitions, violation: violation,
+            tolerated: tolerated, writes: device.writes,
             flushes: device.flushes, pieces: device.pieces, writtenCells: log.map { $0.cell }, failure: device.failure)
     }
 

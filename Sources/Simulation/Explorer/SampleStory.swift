@@ -55,4 +55,12 @@ public struct SampleStory: Sendable {
                 $0, [(.unhealthy, 2), (.good, 2), (.good, 3)], windows: [3], redelivers: true, impatient: true)
         },
     ]
+
+    /// Media that lie about every flush. Of such a device only this is promised: what runs is never written (S2), and
+    /// nothing reaches a slot that was not verified (S5).
+    public static let lyingMedia = SampleStory("a good release, and media that lie about flushes") {
+        try SampleScenario(
+            $0, [(.good, 2)], windows: [2], epoch: 1, kills: false, fakesFlushes: true,
+            tolerated: ["S1", "S3", "S6", "S7", "S8", "L1", "L2", "L4", "L5"])
+    }
 }
