@@ -108,7 +108,8 @@ struct KedgeSimulateTests {
         let replayed = try simulate(["--replay", "trace.json"])
         #expect(replayed.status == 12, "\(replayed.errors)")
         #expect(replayed.output.hasSuffix("rule    \(found)\n"), "\(replayed.output)")
-        #expect(replayed.output.hasPrefix("1. "))
+        // A rule about ends may be broken from the first state on.
+        #expect(steps.isEmpty || replayed.output.hasPrefix("1. "))
         #expect(replayed.output.split(separator: "\n").count == steps.count + 1)
     }
 

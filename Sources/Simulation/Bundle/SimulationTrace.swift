@@ -58,7 +58,7 @@ public struct SimulationTrace: Sendable {
         guard case .object(let inputs)? = value["inputs"],
             let kind = value["scenario"]?.text.flatMap({ SimulationScenario(rawValue: $0) }),
             let story = value["story"]?.text, let seed = value["seed"]?.text.flatMap({ UInt64($0) }),
-            let rule = value["rule"]?.text, let steps = value["steps"]?.elements, !steps.isEmpty
+            let rule = value["rule"]?.text, let steps = value["steps"]?.elements
         else { throw SimulationError.trace(path: path, why: "a member is missing or of the wrong kind") }
         self.inputs = inputs.map { ($0.name, $0.value.text ?? "") }
         self.kind = kind
