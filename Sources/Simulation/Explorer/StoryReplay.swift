@@ -63,6 +63,6 @@ struct StoryReplay {
             }
             state = start.final.state
         }
-        return "L2: \(starter.invariants.bound + 1) starts with power held, and the update comes to no end"
+        return "L2: \(starter.invariants.bound) starts with power held, and the update comes to no end"
     }
 }

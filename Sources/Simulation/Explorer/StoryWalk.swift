@@ -144,7 +144,7 @@ final class StoryWalk {
             if isDisturbed { since = state }
             result.longestRecovery = max(result.longestRecovery, quiet)
             if quiet > starter.invariants.bound {
-                broken("L2: \(quiet) starts with power held, and the update comes to no end", moves)
+                broken("L2: \(starter.invariants.bound) starts with power held, and the update comes to no end", moves)
                 return first
             }
             if !goOn(result.starts) { return nil }
