@@ -274,7 +274,7 @@ extension SlotConfiguration {
         case .block(let path, let offset, nil):
             (try? FileSystem.size(of: path)).map { $0 > offset ? $0 - offset : 0 } ?? .max
         case .flash(_, _, let size, _): size
-        case .store: .max
+        case .capsule, .store: .max
         }
     }
 }
