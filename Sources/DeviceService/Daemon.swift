@@ -14,7 +14,7 @@ final class Daemon: @unchecked Sendable {
     private let once: Bool
     private let agent: Bool
     private let monitor = Monitor()
-    private var twin = TwinMachine()
+    private var twin = DeviceTwins()
     private var jobs: [DesiredUpdate] = []
     private var working = false
     private var stopping = false
@@ -153,6 +153,8 @@ final class Daemon: @unchecked Sendable {
             case .requestResume(let attempt):
                 ask { () throws(Failure) in try engine?.requestResume(attempt) }
             case .report(let patch): StandardStream.output.line(patch.compactText)
+            // Calls come over a hub only.
+            case .respond: break
             }
         }
     }

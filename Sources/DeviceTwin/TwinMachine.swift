@@ -11,6 +11,11 @@ public struct TwinMachine: Sendable {
     public enum Event: Sendable {
         /// One JSON document came.
         case document(String)
+        /// The whole desired state as it is now, which counts whatever its version: a twin that was made anew starts at
+        /// version 1.
+        case whole(String)
+        /// A direct method was called. `id` goes with the answer; `payload` is JSON text, or empty.
+        case method(name: String, id: String, payload: String)
         /// The engine's status changed; the time in nanoseconds (monotonic).
         case status(EngineStatus, at: UInt64)
         /// The engine finished what it was told to do.
@@ -27,6 +32,8 @@ public struct TwinMachine: Sendable {
         case requestResume(String)
         /// Send a reported patch.
         case report(JSONValue)
+        /// Answer a direct method, with a status like HTTP's.
+        case respond(id: String, status: Int, payload: JSONValue)
     }
 
     private var busy = false
@@ -49,6 +56,11 @@ public struct TwinMachine: Sendable {
     public mutating func handle(_ event: Event) -> [Effect] {
         switch event {
         case .document(let text): return take(text)
+        case .whole(let text):
+            newestVersion = .min
+            return take(text)
+        // The native section is all that this machine needs.
+        case .method: return []
         case .status(let status, let now):
             inWork = status.phase.isBeforeArming ? status.attempt?.id : nil
             return report(status, now)
