@@ -22,10 +22,11 @@ extension EmulatedHub {
         }
         let certificate = links[connection]?.certificate
         let token = connect.password.flatMap { AccessToken($0) }
-        guard attested(id, token, certificate, now) else {
+        guard let enrollment = attesting(id, token, certificate, now) else {
             return refuse(connection, .notAuthorized, "registration \(id): not enrolled", now, &effects)
         }
         links[connection]?.peer = .registration(id)
+        links[connection]?.enrollment = enrollment
         links[connection]?.keepAlive = connect.keepAlive
         send(MQTTEncoder.connectResult(.accepted, sessionPresent: false), on: connection, &effects)
     }
@@ -42,7 +43,8 @@ extension EmulatedHub {
         let answer: (status: Int, body: JSONValue)
         switch halves[0] {
         case "$dps/registrations/PUT/iotdps-register/":
-            answer = register(id, links[connection]?.certificate, now, &effects)
+            guard let link = links[connection], let enrollment = link.enrollment else { return }
+            answer = register(id, by: enrollment, link.certificate, now, &effects)
         case "$dps/registrations/GET/iotdps-get-operationstatus/":
             answer = poll(values["operationId"] ?? "", of: id, now)
         default: return cut(connection, "a message on the topic \(message.topic)", now, &effects)
@@ -65,23 +67,24 @@ extension EmulatedHub {
             return Self.provisioningError(401, 401_002, "the scope or the registration id is unknown")
         }
         let token = request.headers["authorization"].flatMap { AccessToken($0) }
-        if case .tpm(let key)? = enrollments[id]?.attestation {
-            return provisionByTPM(request, id: id, endorsementKey: key, token, now, &effects)
+        if let own = enrollments[.individual]?[id], case .tpm(let key) = own.attestation {
+            return provisionByTPM(request, own, endorsementKey: key, token, now, &effects)
         }
-        guard attested(id, token, nil, now) else {
+        guard let enrollment = attesting(id, token, nil, now) else {
             return Self.provisioningError(401, 401_002, "the registration is not enrolled or its token is wrong")
         }
-        return httpsAnswer(request, id, now, &effects)
+        return httpsAnswer(request, id, by: enrollment, now, &effects)
     }
 
     /// The answer to a client that proved who it is.
     mutating func httpsAnswer(
-        _ request: HTTPRequest, _ id: String, _ now: HubTime, _ effects: inout [HubEffect]
+        _ request: HTTPRequest, _ id: String, by enrollment: HubEnrollment, _ now: HubTime,
+        _ effects: inout [HubEffect]
     ) -> HTTPResponse {
         let path = request.path
         let answer: (status: Int, body: JSONValue)
         switch (request.method, path.count, path.count > 3 ? path[3] : "") {
-        case ("PUT", 4, "register"): answer = register(id, nil, now, &effects)
+        case ("PUT", 4, "register"): answer = register(id, by: enrollment, nil, now, &effects)
         case ("GET", 5, "operations"): answer = poll(path[4], of: id, now)
         default: return Self.noSuchOperation
         }
@@ -113,14 +116,16 @@ extension EmulatedHub {
         return areKnown && !signs.contains(first) && !signs.contains(last)
     }
 
-    /// Whether an enrollment lets the client in: an individual one first, then any group.
-    private func attested(
+    /// The enrollment that lets the client in: an individual one if it has one, else the first group by name that does.
+    private func attesting(
         _ id: String, _ token: AccessToken?, _ certificate: PeerCertificate?, _ now: HubTime
-    ) -> Bool {
-        func isLetIn(by attestation: HubAttestation, derived: Bool) -> Bool {
-            switch attestation {
+    ) -> HubEnrollment? {
+        func isLetIn(by enrollment: HubEnrollment) -> Bool {
+            switch enrollment.attestation {
+            case _ where !enrollment.isEnabled: return false
             case .keys(let primary, let secondary):
-                let keys = derived ? [primary, secondary].map { Self.deviceKey($0, id) } : [primary, secondary]
+                let isGroup = enrollment.kind == .group
+                let keys = isGroup ? [primary, secondary].map { Self.deviceKey($0, id) } : [primary, secondary]
                 let resource = "\(settings.idScope)/registrations/\(id)"
                 guard let token else { return false }
                 return token.problem(opening: resource, keys: keys, now: now.seconds) == nil
@@ -131,8 +136,8 @@ extension EmulatedHub {
             case .tpm: return false
             }
         }
-        if let own = enrollments[id] { return own.isEnabled && isLetIn(by: own.attestation, derived: false) }
-        return enrollmentGroups.values.contains { $0.isEnabled && isLetIn(by: $0.attestation, derived: true) }
+        if let own = enrollments[.individual]?[id] { return isLetIn(by: own) ? own : nil }
+        return enrollments[.group]?.values.sorted { $0.id < $1.id }.first { isLetIn(by: $0) }
     }
 
     /// A device's key in a group: HMAC-SHA256 of its registration id with the group's key.
@@ -142,28 +147,13 @@ extension EmulatedHub {
 
     /// Makes the identity, or renews its credential, and the operation to ask for.
     private mutating func register(
-        _ id: String, _ certificate: PeerCertificate?, _ now: HubTime, _ effects: inout [HubEffect]
+        _ id: String, by enrollment: HubEnrollment, _ certificate: PeerCertificate?, _ now: HubTime,
+        _ effects: inout [HubEffect]
     ) -> (status: Int, body: JSONValue) {
-        let own = enrollments[id]
-        let group = enrollmentGroups.values.sorted { $0.id < $1.id }.first
-        guard let attestation = own?.attestation ?? group?.attestation else {
-            return (404, .members([("errorCode", .integer(404_204)), ("message", .string("not enrolled"))]))
-        }
-        let device = own.map { $0.deviceID.isEmpty ? id : $0.deviceID } ?? id
-        let credential: HubCredential
-        switch attestation {
-        case .keys(let primary, let secondary):
-            credential =
-                own == nil
-                ? .keys(primary: Self.deviceKey(primary, id), secondary: Self.deviceKey(secondary, id))
-                : .keys(primary: primary, secondary: secondary)
-        case .certificate:
-            credential = .thumbprints(primary: certificate?.sha256 ?? "", secondary: "")
-        case .tpm:
-            // Its key came with the challenge: the identity has it already.
-            credential = identities[HubIdentityName(device: device)]?.credential ?? .authority
-        }
-        assign(device, credential, own?.initialTwin ?? group?.initialTwin ?? .null, now, &effects)
+        let device = enrollment.device(registration: id)
+        let credential = enrollment.credential(
+            registration: id, certificate: certificate, known: identities[HubIdentityName(device: device)]?.credential)
+        assign(device, credential, enrollment.initialTwin, now, &effects)
         let operation = "4.\(nextSerial()).\(id)"
         operations[operation] = ProvisioningOperation(registrationID: id, deviceID: device)
         effects.append(.note("registration \(id): assigned to \(device)"))
@@ -222,57 +212,36 @@ extension EmulatedHub {
     mutating func enrollments(
         _ request: HTTPRequest, _ body: JSONValue, _ effects: inout [HubEffect]
     ) -> HTTPResponse {
-        let isGroup = request.path[0] == "enrollmentGroups"
-        guard request.path.count == 2, Self.isRegistrationID(request.path[1]) else { return Self.noSuchOperation }
+        guard request.path.count == 2, Self.isRegistrationID(request.path[1]),
+            let kind = HubEnrollment.Kind(rawValue: request.path[0])
+        else { return Self.noSuchOperation }
         let id = request.path[1]
-        let exists = isGroup ? enrollmentGroups[id] != nil : enrollments[id] != nil
-        switch request.method {
-        case "GET" where exists: return .json(enrollmentJSON(id, isGroup))
-        case "DELETE" where exists:
-            if isGroup { enrollmentGroups[id] = nil } else { enrollments[id] = nil }
+        let old = enrollments[kind]?[id]
+        switch (request.method, old) {
+        case ("GET", let old?): return .json(old.json)
+        case ("DELETE", .some):
+            enrollments[kind]?[id] = nil
             effects.append(.save)
             return .empty
-        case "PUT":
+        case ("PUT", _):
             guard let attestation = HubAttestation(body["attestation"] ?? .null, random: random) else {
                 return Self.provisioningError(400, 400_000, "the attestation is not one that can be used")
             }
-            if isGroup, case .tpm = attestation {
+            if kind == .group, case .tpm = attestation {
                 return Self.provisioningError(400, 400_000, "a group cannot attest by TPM")
             }
-            let isEnabled = body["provisioningStatus"]?.text != "disabled"
-            let initial = body["initialTwin"] ?? .null
-            if isGroup {
-                enrollmentGroups[id] = HubEnrollmentGroup(
-                    id: id, attestation: attestation, isEnabled: isEnabled, initialTwin: initial,
-                    revision: (enrollmentGroups[id]?.revision ?? 0) + 1)
-            } else {
-                let device = body["deviceId"]?.text ?? ""
-                guard device.isEmpty || HubIdentityName.isValid(device) else {
-                    return Self.provisioningError(400, 400_000, "the device id is not one that a device can have")
-                }
-                enrollments[id] = HubEnrollment(
-                    registrationID: id, deviceID: device, attestation: attestation, isEnabled: isEnabled,
-                    initialTwin: initial, revision: (enrollments[id]?.revision ?? 0) + 1)
+            let device = kind == .individual ? body["deviceId"]?.text ?? "" : ""
+            guard device.isEmpty || HubIdentityName.isValid(device) else {
+                return Self.provisioningError(400, 400_000, "the device id is not one that a device can have")
             }
+            let made = HubEnrollment(
+                kind: kind, id: id, deviceID: device, attestation: attestation,
+                isEnabled: body["provisioningStatus"]?.text != "disabled",
+                initialTwin: body["initialTwin"] ?? .null, revision: (old?.revision ?? 0) + 1)
+            enrollments[kind, default: [:]][id] = made
             effects.append(.save)
-            return .json(enrollmentJSON(id, isGroup))
+            return .json(made.json)
         default: return Self.provisioningError(404, 404_201, "\(id) is not enrolled")
         }
-    }
-
-    private func enrollmentJSON(_ id: String, _ isGroup: Bool) -> JSONValue {
-        let (attestation, isEnabled, initial, revision) =
-            isGroup
-            ? enrollmentGroups[id].map { ($0.attestation, $0.isEnabled, $0.initialTwin, $0.revision) }
-                ?? (.certificate(thumbprints: []), false, .null, 0)
-            : enrollments[id].map { ($0.attestation, $0.isEnabled, $0.initialTwin, $0.revision) }
-                ?? (.certificate(thumbprints: []), false, .null, 0)
-        var members: [(String, JSONValue)] = [(isGroup ? "enrollmentGroupId" : "registrationId", .string(id))]
-        if !isGroup { members.append(("deviceId", .string(enrollments[id]?.deviceID ?? ""))) }
-        members += [
-            ("attestation", attestation.json), ("provisioningStatus", .string(isEnabled ? "enabled" : "disabled")),
-            ("initialTwin", initial), ("etag", .string(Base64.encode(Array("e\(revision)".utf8)))),
-        ]
-        return .members(members)
     }
 }

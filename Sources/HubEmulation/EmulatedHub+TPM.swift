@@ -5,17 +5,18 @@ extension EmulatedHub {
     /// Registration of a device with a TPM: a challenge first, then the same request with a token that only the TPM
     /// which opened the challenge can sign.
     mutating func provisionByTPM(
-        _ request: HTTPRequest, id: String, endorsementKey: [UInt8], _ token: AccessToken?, _ now: HubTime,
-        _ effects: inout [HubEffect]
+        _ request: HTTPRequest, _ enrollment: HubEnrollment, endorsementKey: [UInt8], _ token: AccessToken?,
+        _ now: HubTime, _ effects: inout [HubEffect]
     ) -> HTTPResponse {
-        guard let enrollment = enrollments[id], enrollment.isEnabled else {
+        let id = enrollment.id
+        guard enrollment.isEnabled else {
             return Self.provisioningError(401, 401_002, "the registration is disabled")
         }
         if let token {
             guard let key = challenges[id],
                 token.problem(opening: "\(settings.idScope)/registrations/\(id)", keys: [key], now: now.seconds) == nil
             else { return Self.provisioningError(401, 401_003, "the token is not signed with the challenge's key") }
-            return assignByTPM(request, id, enrollment, key, now, &effects)
+            return assignByTPM(request, enrollment, key, now, &effects)
         }
         let sent: JSONValue
         do throws(JSONError) { sent = try .parse(request.body, limit: 64 * 1024) } catch {
@@ -43,13 +44,13 @@ extension EmulatedHub {
 
     /// The key that opened the challenge becomes the device's key at the hub too.
     private mutating func assignByTPM(
-        _ request: HTTPRequest, _ id: String, _ enrollment: HubEnrollment, _ key: [UInt8], _ now: HubTime,
+        _ request: HTTPRequest, _ enrollment: HubEnrollment, _ key: [UInt8], _ now: HubTime,
         _ effects: inout [HubEffect]
     ) -> HTTPResponse {
         if request.method == "PUT" {
-            let device = enrollment.deviceID.isEmpty ? id : enrollment.deviceID
+            let device = enrollment.device(registration: enrollment.id)
             assign(device, .keys(primary: key, secondary: key), enrollment.initialTwin, now, &effects)
         }
-        return httpsAnswer(request, id, now, &effects)
+        return httpsAnswer(request, enrollment.id, by: enrollment, now, &effects)
     }
 }

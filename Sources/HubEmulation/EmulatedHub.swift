@@ -37,8 +37,7 @@ public struct EmulatedHub: Sendable {
     var links: [HubConnection: HubLink] = [:]
     var calls: [String: MethodCall] = [:]
     var configurations: [String: HubConfiguration] = [:]
-    var enrollments: [String: HubEnrollment] = [:]
-    var enrollmentGroups: [String: HubEnrollmentGroup] = [:]
+    var enrollments: [HubEnrollment.Kind: [String: HubEnrollment]] = [:]
     var operations: [String: ProvisioningOperation] = [:]
     var faults: [String: HubFaults] = [:]
     /// Keys that TPMs were sent, by registration id.
@@ -146,6 +145,8 @@ struct HubLink: Sendable {
     var certificate: PeerCertificate?
     var decoder = MQTTDecoder()
     var peer = Peer.nobody
+    /// What let a registering client in.
+    var enrollment: HubEnrollment?
     /// Milliseconds of the monotonic clock.
     var lastHeard: UInt64
     /// Seconds; 0: no watch.

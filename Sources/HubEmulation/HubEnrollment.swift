@@ -11,23 +11,86 @@ enum HubAttestation: Equatable, Sendable {
     case tpm(endorsementKey: [UInt8])
 }
 
-/// An individual enrollment.
+/// Who may register: one device, or all who have a key derived from the group's or a certificate of a known authority.
 struct HubEnrollment: Equatable, Sendable {
-    let registrationID: String
-    var deviceID: String
-    var attestation: HubAttestation
-    var isEnabled: Bool
-    var initialTwin: JSONValue
-    var revision: Int64
-}
+    /// Named as in the service's API.
+    enum Kind: String, Sendable, CaseIterable {
+        case individual = "enrollments"
+        case group = "enrollmentGroups"
+    }
 
-/// An enrollment of all who have a key derived from the group's, or a certificate of a known authority.
-struct HubEnrollmentGroup: Equatable, Sendable {
+    let kind: Kind
+    /// The registration id of the device, or the name of the group.
     let id: String
+    /// The device id of an individual enrollment; empty: the registration id.
+    var deviceID = ""
     var attestation: HubAttestation
     var isEnabled: Bool
     var initialTwin: JSONValue
     var revision: Int64
+
+    /// The id that a device gets which registers by this enrollment.
+    func device(registration: String) -> String { deviceID.isEmpty ? registration : deviceID }
+
+    /// What the identity at the hub is made with. `known` is its credential if it exists already.
+    func credential(
+        registration: String, certificate: PeerCertificate?, known: HubCredential?
+    ) -> HubCredential {
+        switch attestation {
+        case .keys(let primary, let secondary):
+            kind == .individual
+                ? .keys(primary: primary, secondary: secondary)
+                : .keys(
+                    primary: EmulatedHub.deviceKey(primary, registration),
+                    secondary: EmulatedHub.deviceKey(secondary, registration))
+        case .certificate: .thumbprints(primary: certificate?.sha256 ?? "", secondary: "")
+        // Its key came with the challenge: the identity has it already.
+        case .tpm: known ?? .authority
+        }
+    }
+
+    /// As the service's API answers.
+    var json: JSONValue {
+        var members: [(String, JSONValue)] =
+            kind == .group
+            ? [("enrollmentGroupId", .string(id))]
+            : [("registrationId", .string(id)), ("deviceId", .string(deviceID))]
+        members += [
+            ("attestation", attestation.json), ("provisioningStatus", .string(isEnabled ? "enabled" : "disabled")),
+            ("initialTwin", initialTwin), ("etag", .string(Base64.encode(Array("e\(revision)".utf8)))),
+        ]
+        return .members(members)
+    }
+
+    /// As it is kept in the hub's file.
+    var stored: JSONValue {
+        .members([
+            ("deviceId", .string(deviceID)), ("attestation", attestation.json), ("enabled", .bool(isEnabled)),
+            ("initialTwin", initialTwin), ("revision", .integer(revision)),
+        ])
+    }
+
+    /// From the hub's file; nil for what is damaged.
+    init?(stored: JSONValue, kind: Kind, id: String, random: (Int) -> [UInt8]) {
+        guard let attestation = HubAttestation(stored["attestation"] ?? .null, random: random) else { return nil }
+        self.init(
+            kind: kind, id: id, deviceID: stored["deviceId"]?.text ?? "", attestation: attestation,
+            isEnabled: stored["enabled"]?.flag ?? true, initialTwin: stored["initialTwin"] ?? .null,
+            revision: stored["revision"]?.number ?? 1)
+    }
+
+    init(
+        kind: Kind, id: String, deviceID: String = "", attestation: HubAttestation, isEnabled: Bool,
+        initialTwin: JSONValue, revision: Int64
+    ) {
+        self.kind = kind
+        self.id = id
+        self.deviceID = deviceID
+        self.attestation = attestation
+        self.isEnabled = isEnabled
+        self.initialTwin = initialTwin
+        self.revision = revision
+    }
 }
 
 /// A registration that a device polls.

@@ -56,34 +56,14 @@ extension EmulatedHub {
                         )
                     })
             ),
-            (
-                "enrollments",
-                .members(
-                    enrollments.values.sorted { $0.registrationID < $1.registrationID }.map {
-                        (
-                            $0.registrationID,
-                            .members([
-                                ("deviceId", .string($0.deviceID)), ("attestation", $0.attestation.json),
-                                ("enabled", .bool($0.isEnabled)), ("initialTwin", $0.initialTwin),
-                                ("revision", .integer($0.revision)),
-                            ])
-                        )
-                    })
-            ),
-            (
-                "enrollmentGroups",
-                .members(
-                    enrollmentGroups.values.sorted { $0.id < $1.id }.map {
-                        (
-                            $0.id,
-                            .members([
-                                ("attestation", $0.attestation.json), ("enabled", .bool($0.isEnabled)),
-                                ("initialTwin", $0.initialTwin), ("revision", .integer($0.revision)),
-                            ])
-                        )
-                    })
-            ),
+            (HubEnrollment.Kind.individual.rawValue, stored(.individual)),
+            (HubEnrollment.Kind.group.rawValue, stored(.group)),
         ])
+    }
+
+    private func stored(_ kind: HubEnrollment.Kind) -> JSONValue {
+        let all = (enrollments[kind] ?? [:]).values.sorted { $0.id < $1.id }
+        return .members(all.map { ($0.id, $0.stored) })
     }
 
     private static func stored(_ identity: HubIdentity) -> JSONValue {
@@ -134,24 +114,12 @@ extension EmulatedHub {
             made.revision = entry.value["revision"]?.number ?? 1
             configurations[entry.name] = made
         }
-        for (member, isGroup) in [("enrollments", false), ("enrollmentGroups", true)] {
-            for entry in value[member]?.objectMembers ?? [] {
-                let stored = entry.value
-                guard let attestation = HubAttestation(stored["attestation"] ?? .null, random: random) else {
+        for kind in HubEnrollment.Kind.allCases {
+            for entry in value[kind.rawValue]?.objectMembers ?? [] {
+                guard let made = HubEnrollment(stored: entry.value, kind: kind, id: entry.name, random: random) else {
                     return "the enrollment \(entry.name) is damaged"
                 }
-                let isEnabled = stored["enabled"]?.flag ?? true
-                let initial = stored["initialTwin"] ?? .null
-                let revision = stored["revision"]?.number ?? 1
-                if isGroup {
-                    enrollmentGroups[entry.name] = HubEnrollmentGroup(
-                        id: entry.name, attestation: attestation, isEnabled: isEnabled, initialTwin: initial,
-                        revision: revision)
-                } else {
-                    enrollments[entry.name] = HubEnrollment(
-                        registrationID: entry.name, deviceID: stored["deviceId"]?.text ?? "",
-                        attestation: attestation, isEnabled: isEnabled, initialTwin: initial, revision: revision)
-                }
+                enrollments[kind, default: [:]][entry.name] = made
             }
         }
         return nil
