@@ -136,10 +136,16 @@ if !deviceOnly {
                 "HubEmulation", "Platform", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
+        // Releases to fleets: the service side of an IoT Hub.
+        .target(
+            name: "FleetRollout",
+            dependencies: ["BundleFormat", "CCurl", "CCurlLoader", "COpenSSL", "Platform", "StrictJSON"],
+            swiftSettings: strict),
         .executableTarget(
             name: "kedge",
             dependencies: [
-                "BundleFormat", "DeviceService", "FactoryImage", "Packaging", "Platform", "Signing", "Simulation",
+                "BundleFormat", "DeviceService", "FactoryImage", "FleetRollout", "Packaging", "Platform", "Signing",
+                "Simulation",
                 "StrictJSON", "Trust", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -158,7 +164,7 @@ if !embedded {
         // What several test targets share: servers that misbehave, and the tables that tools/test prints.
         .target(
             name: "TestSupport", dependencies: ["Platform"], path: "Tests/TestSupport",
-            exclude: ["connection-cutter.py", "hostile-server.py"], swiftSettings: testing),
+            exclude: ["connection-cutter.py", "hostile-server.py", "simulated-fleet.py"], swiftSettings: testing),
         testTarget("Platform"),
         testTarget("StrictJSON"),
         testTarget("BundleFormat"),
@@ -181,16 +187,18 @@ if !deviceOnly {
         testTarget("Signing", ["Trust"]),
         testTarget("Packaging", ["Signing", "Trust"]),
         testTarget("FactoryImage", ["BootControl", "Packaging", "Signing", "Slots", "Trust"]),
+        testTarget("FleetRollout"),
         testTarget("Simulation", ["BootControl", "FactoryImage", "TestSupport"]),
         .testTarget(
             name: "HubEmulationTests",
-            dependencies: ["HubEmulation", "Platform", "StrictJSON", "iothub-emulator"],
+            dependencies: ["HubEmulation", "Platform", "StrictJSON", "TestSupport", "iothub-emulator"],
             exclude: ["official-clients.py"], swiftSettings: testing),
         // Whole commands, as their users run them: the built kedge and kedged, real images, real servers.
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "kedge", "kedged", "BootControl", "BundleFormat", "Platform", "StrictJSON", "TestSupport",
+                "kedge", "kedged", "iothub-emulator", "BootControl", "BundleFormat", "Platform", "StrictJSON",
+                "TestSupport",
             ],
             swiftSettings: testing),
     ]

@@ -25,6 +25,7 @@ internal import Platform
             TrustCommand.self,
             ChannelCommand.self,
             OverrideCommand.self,
+            RolloutCommand.self,
             InitCommand.self,
             BuildCommand.self,
             SignCommand.self,

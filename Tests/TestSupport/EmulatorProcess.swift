@@ -2,20 +2,20 @@ import Foundation
 
 /// The built emulator on an address of its own, with a directory of its own. It ends with this object, and also when
 /// the tests crash.
-final class EmulatorProcess {
-    let address: String
-    let directory: String
+public final class EmulatorProcess {
+    public let address: String
+    public let directory: String
     /// The connection string of a back end.
-    let owner: String
+    public let owner: String
     private let process = Process()
     private let input = Pipe()
 
     /// It did not say where it listens.
-    struct Failure: Error {
-        let output: String
+    public struct Failure: Error {
+        public let output: String
     }
 
-    init(address: String) throws {
+    public init(address: String) throws {
         self.address = address
         directory = FileManager.default.temporaryDirectory.path + "/kedge-hub-\(UUID().uuidString.prefix(8))"
         let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
@@ -43,7 +43,7 @@ final class EmulatorProcess {
     }
 
     /// Ends it as a user does, and gives its exit status.
-    func stop() -> Int32 {
+    public func stop() -> Int32 {
         try? input.fileHandleForWriting.close()
         process.waitUntilExit()
         return process.terminationStatus
