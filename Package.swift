@@ -136,6 +136,10 @@ if !deviceOnly {
                 "HubEmulation", "Platform", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
+        // Bundles in the words of other services.
+        .target(
+            name: "CloudExport", dependencies: ["BundleFormat", "Packaging", "Platform", "StrictJSON"],
+            swiftSettings: strict),
         // Releases to fleets: the service side of an IoT Hub.
         .target(
             name: "FleetRollout",
@@ -144,9 +148,9 @@ if !deviceOnly {
         .executableTarget(
             name: "kedge",
             dependencies: [
-                "BundleFormat", "DeviceService", "FactoryImage", "FleetRollout", "Packaging", "Platform", "Signing",
-                "Simulation",
-                "StrictJSON", "Trust", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "BundleFormat", "CloudExport", "DeviceService", "FactoryImage", "FleetRollout", "Packaging", "Platform",
+                "Signing", "Simulation", "StrictJSON", "Trust",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
     ]
@@ -187,6 +191,7 @@ if !deviceOnly {
         testTarget("Signing", ["Trust"]),
         testTarget("Packaging", ["Signing", "Trust"]),
         testTarget("FactoryImage", ["BootControl", "Packaging", "Signing", "Slots", "Trust"]),
+        testTarget("CloudExport"),
         testTarget("FleetRollout"),
         testTarget("Simulation", ["BootControl", "FactoryImage", "TestSupport"]),
         .testTarget(

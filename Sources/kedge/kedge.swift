@@ -26,6 +26,7 @@ internal import Platform
             ChannelCommand.self,
             OverrideCommand.self,
             RolloutCommand.self,
+            ExportCommand.self,
             InitCommand.self,
             BuildCommand.self,
             SignCommand.self,
