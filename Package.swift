@@ -53,6 +53,8 @@ var targets: [Target] = [
     // Only libcurl's declarations: CCurlLoader loads the library when it is first needed.
     .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .target(name: "CCurlLoader", linkerSettings: [.linkedLibrary("dl")]),
+    // Loads libmosquitto at run time, where a hub is talked to; needs nothing of it to link.
+    .target(name: "CMosquitto", linkerSettings: [.linkedLibrary("dl")]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
@@ -72,12 +74,14 @@ var targets: [Target] = [
         [
             "BootControl", "BundleFormat", "Floors", "Payload", "Platform", "Slots", "StrictJSON", "Transfer", "Trust",
         ]),
-    deviceTarget("DeviceTwin", ["BundleFormat", "Floors", "Platform", "StrictJSON", "Trust", "UpdateEngine"]),
+    deviceTarget("Messaging", ["CMosquitto", "Platform"]),
+    deviceTarget(
+        "DeviceTwin", ["BundleFormat", "COpenSSL", "Floors", "Platform", "StrictJSON", "Trust", "UpdateEngine"]),
     deviceTarget(
         "DeviceService",
         [
-            "BootControl", "BundleFormat", "DeviceTwin", "Floors", "Payload", "Platform", "Slots", "StrictJSON",
-            "Transfer", "Trust", "UpdateEngine",
+            "BootControl", "BundleFormat", "DeviceTwin", "Floors", "Messaging", "Payload", "Platform", "Slots",
+            "StrictJSON", "Transfer", "Trust", "UpdateEngine",
         ]),
     .executableTarget(name: "kedged", dependencies: ["DeviceService", "Platform"], swiftSettings: device),
 ]

@@ -4,6 +4,11 @@ internal import Platform
 internal import Transfer
 internal import UpdateEngine
 
+/// Who brings wishes to `kedged run`, and takes reports.
+enum RunAgent: String, Sendable {
+    case none, stdio, iothub
+}
+
 /// What the user asked for.
 struct CommandLineArguments: Equatable {
     enum Command: Equatable {
@@ -12,7 +17,7 @@ struct CommandLineArguments: Equatable {
         case confirm, rollback, pause, resume, cancel
         /// All raw slots of the running set, or one slot, of the running or the named set.
         case index(slot: Identifier?, set: SlotSet?)
-        case run(once: Bool, agent: Bool)
+        case run(once: Bool, agent: RunAgent)
         case trustShow
         case trustUpdate(location: String)
         case overrideRequest, overrideForget
@@ -52,7 +57,7 @@ struct CommandLineArguments: Equatable {
         var wish = Wish(location: "")
         var owner: String?
         var once = false
-        var agent = false
+        var agent = RunAgent.none
         var repair = false
         var asked: Command?
         var index = 0
@@ -79,8 +84,10 @@ struct CommandLineArguments: Equatable {
             case "--repair": repair = true
             case "--agent":
                 let kind = try value("--agent")
-                guard kind == "stdio" else { throw .usage("--agent \(kind) is not known; it is stdio") }
-                agent = true
+                guard let known = RunAgent(rawValue: kind), known != .none else {
+                    throw .usage("--agent \(kind) is not known; it is stdio or iothub")
+                }
+                agent = known
             case "--help", "-h": asked = .help
             case "--version": asked = asked ?? .version
             default:
@@ -104,7 +111,7 @@ struct CommandLineArguments: Equatable {
     }
 
     private static func command(
-        _ words: [String], wish: Wish, owner: String?, once: Bool, agent: Bool
+        _ words: [String], wish: Wish, owner: String?, once: Bool, agent: RunAgent
     ) throws(ServiceError) -> Command {
         guard let name = words.first else { throw .usage("there is no command") }
         let takes =
@@ -120,7 +127,8 @@ struct CommandLineArguments: Equatable {
         if owner != nil, words != ["floor", "init"] {
             throw .usage("--owner-password-file belongs to floor init")
         }
-        if once || agent, name != "run" { throw .usage("--once and --agent belong to run") }
+        if once || agent != .none, name != "run" { throw .usage("--once and --agent belong to run") }
+        if once, agent == .iothub { throw .usage("--once does not go with --agent iothub") }
         switch name {
         case "install":
             guard words.count == 2 else { throw .usage("install needs a URL, a file, or - for standard input") }
@@ -206,6 +214,7 @@ struct CommandLineArguments: Equatable {
           run                stay: finish a trial, resume an interrupted attempt
                              --once          do what is due and leave
                              --agent stdio   desired documents in, reported patches out, as JSON lines
+                             --agent iothub  the same with Azure IoT Hub or an edge hub, see [azure]
 
         OPTIONS
           -c, --config FILE  device.ini (default /etc/kedge/device.ini)
@@ -253,6 +262,10 @@ struct CommandLineArguments: Equatable {
                      deadline (seconds for a download; 0: none), spread (seconds over which the starts of a fleet are
                      spread, for desired documents; 0: none)
                      class (ethernet), or class-command (prints ethernet, wifi or cellular)
+          [azure]    connection-string (0600 file of a device or module); or host, device, module (if it is one), and
+                     access-key (0600 file, base64), or certificate and key (PEM files or a pkcs11: URI), key-secret;
+                     ca (PEM file; the system's), gateway (edge hub to connect to), port (8883), token-seconds (3600),
+                     keep-alive (120 s), model-id, status (file for how it goes; /run/kedge/hub.json)
           [network ethernet], [network wifi], [network cellular]
                      use (yes or no), rate (bytes/s, with K, M or G), budget (bytes) for budget-days (30), window
                      (HH:MM-HH:MM, local time)

@@ -12,7 +12,9 @@ internal import UpdateEngine
 final class Daemon: @unchecked Sendable {
     private let device: Device
     private let once: Bool
-    private let agent: Bool
+    private let agent: RunAgent
+    /// The hub's thread, with `--agent iothub`.
+    private var hub: HubAgent?
     private let monitor = Monitor()
     private var twin = DeviceTwins()
     private var jobs: [DesiredUpdate] = []
@@ -36,7 +38,7 @@ final class Daemon: @unchecked Sendable {
         NetworkFault.addressExpired.rawValue, NetworkFault.streamGone.rawValue,
     ]
 
-    init(_ device: Device, once: Bool, agent: Bool) {
+    init(_ device: Device, once: Bool, agent: RunAgent) {
         self.device = device
         self.once = once
         self.agent = agent
@@ -53,6 +55,7 @@ final class Daemon: @unchecked Sendable {
         defer { withExtendedLifetime(lock) {} }
         let engine = try Engine(device.surroundings, observer: self)
         self.engine = engine
+        try openHub(engine)
         let worker: WorkerThread
         do throws(SystemError) {
             worker = try WorkerThread(name: "kedge-engine") { self.work(engine) }
@@ -61,30 +64,43 @@ final class Daemon: @unchecked Sendable {
         }
         ProcessInformation.notifyServiceManager("READY=1")
         do throws(SystemError) {
+            try hub?.start(self)
             try listen(signals)
         } catch {
             stop()
             worker.join()
+            hub?.stop()
             throw Failure(error)
         }
         ProcessInformation.notifyServiceManager("STOPPING=1")
         worker.join()
+        hub?.stop()
         // Each failure was told when it happened; one pass ends with the last one's status.
         return once ? failure?.category.rawValue ?? 0 : 0
+    }
+
+    private func openHub(_ engine: Engine) throws(Failure) {
+        guard agent == .iothub else { return }
+        guard let configuration = device.configuration.hub else {
+            throw Failure(ServiceError.usage("--agent iothub needs the section [azure] in device.ini"))
+        }
+        hub = try HubAgent(
+            configuration, data: device.configuration.data, device.surroundings,
+            timeFloor: engine.status.time.lowerBound)
     }
 
     // MARK: the listening thread
 
     private func listen(_ signals: SignalInbox) throws(SystemError) {
-        let reader = agent ? LineReader(standardInputLimit: DesiredUpdate.limit) : nil
-        var inputEnded = !agent
+        let reader = agent == .stdio ? LineReader(standardInputLimit: DesiredUpdate.limit) : nil
+        var inputEnded = agent != .stdio
         while true {
             if signals.stopRequested() { return stop() }
             if monitor.locked({ stopping }) { return }
             watchCancelRequest()
             if engine?.pollPauseRequest() == true { wake() }
             guard let reader, !inputEnded else {
-                if once || agent, finished() { return stop() }
+                if once || agent == .stdio, finished() { return stop() }
                 device.surroundings.time.sleep(nanoseconds: 100_000_000)
                 continue
             }
@@ -152,11 +168,15 @@ final class Daemon: @unchecked Sendable {
                 ask { () throws(Failure) in try engine?.requestPause(attempt) }
             case .requestResume(let attempt):
                 ask { () throws(Failure) in try engine?.requestResume(attempt) }
-            case .report(let patch): StandardStream.output.line(patch.compactText)
+            case .report(let patch): report(patch)
             // Calls come over a hub only.
-            case .respond: break
+            case .respond(let id, let status, let payload): hub?.respond(id: id, status: status, payload: payload)
             }
         }
+    }
+
+    private func report(_ patch: JSONValue) {
+        if let hub { hub.report(patch) } else { StandardStream.output.line(patch.compactText) }
     }
 
     /// Notes a wish at once, and lets the engine's thread see it.
@@ -165,7 +185,7 @@ final class Daemon: @unchecked Sendable {
             try body()
         } catch {
             StandardStream.error.line("kedged: " + error.line)
-            StandardStream.output.line(ReportedDocument.refusal(error).compactText)
+            report(ReportedDocument.refusal(error))
         }
         wake()
     }
@@ -296,7 +316,9 @@ final class Daemon: @unchecked Sendable {
             held = (update.attempt, device.surroundings.time.monotonicNanoseconds() + wait)
             jobs.insert(update, at: 0)
         }
-        if agent { perform([.report(ReportedDocument.waiting(update.attempt, seconds: wait / 1_000_000_000))]) }
+        if agent != .none {
+            perform([.report(ReportedDocument.waiting(update.attempt, seconds: wait / 1_000_000_000))])
+        }
         return true
     }
 
@@ -312,7 +334,7 @@ final class Daemon: @unchecked Sendable {
             // Somebody wanted it so: nothing failed.
             if error.code == EngineError.pausedCode { return }
             failure = error
-            if agent, error.category == .state || error.category == .usage {
+            if agent != .none, error.category == .state || error.category == .usage {
                 perform([.report(ReportedDocument.refusal(error))])
             }
         }
@@ -322,11 +344,15 @@ final class Daemon: @unchecked Sendable {
 extension Daemon: EngineObserver {
     func engineChanged(_ status: EngineStatus) {
         ProcessInformation.notifyServiceManager("WATCHDOG=1")
-        if agent {
+        if agent != .none {
             let now = device.surroundings.time.monotonicNanoseconds()
             perform(monitor.locked { twin.handle(.status(status, at: now)) })
         } else {
             printer.engineChanged(status)
         }
     }
+}
+
+extension Daemon: HubReceiver {
+    func hubBrought(_ event: TwinMachine.Event) { perform(monitor.locked { twin.handle(event) }) }
 }

@@ -49,11 +49,14 @@ struct DeviceConfiguration: Sendable {
     var floor: FloorPlace
     /// The channel that the device follows, if any.
     var channel: ChannelPlace?
+    /// The hub to talk to, if any.
+    var hub: HubConfiguration?
 
     /// Where it is by default.
     static let defaultPath = "/etc/kedge/device.ini"
     private static let sections =
-        ["device", "trust", "floor", "channel", "boot", "health", "delta"] + NetworkConfiguration.sections
+        ["device", "trust", "floor", "channel", "boot", "health", "delta", HubConfiguration.section]
+        + NetworkConfiguration.sections
 
     /// Reads and checks the file. Paths are not looked at yet.
     init(path: String) throws(ServiceError) {
@@ -85,6 +88,7 @@ struct DeviceConfiguration: Sendable {
         download = try DownloadPolicy(&reader)
         floor = try FloorPlace(&reader)
         channel = try ChannelPlace(&reader)
+        hub = try HubConfiguration(&reader)
         slots = try Self.slots(&reader)
         try reader.finish(known: Self.sections)
     }

@@ -1,0 +1,79 @@
+internal import COpenSSL
+internal import Platform
+
+/// Who this device is at its hub.
+public struct HubIdentity: Equatable, Sendable {
+    /// The hub's own host name, which stands in user names and tokens even behind a gateway.
+    public let hub: String
+    public let device: String
+    /// A module of the device, if it is one.
+    public let module: String?
+
+    public init(hub: String, device: String, module: String? = nil) {
+        self.hub = hub
+        self.device = device
+        self.module = module
+    }
+
+    /// The version of the API that the user name asks for.
+    private static let version = "2021-04-12"
+
+    /// MQTT's client identifier.
+    public var clientIdentifier: String { module.map { device + "/" + $0 } ?? device }
+
+    /// MQTT's user name; `model` is a DTDL model id to announce.
+    public func user(agent: String, model: String?) -> String {
+        let model = model.map { "&model-id=" + PercentEncoding.encode($0) } ?? ""
+        return "\(hub)/\(clientIdentifier)/?api-version=\(Self.version)"
+            + "&DeviceClientType=\(PercentEncoding.encode(agent))\(model)"
+    }
+
+    /// What a token of this identity opens.
+    public var resource: String {
+        let device = "\(hub)/devices/\(device)"
+        return module.map { "\(device)/modules/\($0)" } ?? device
+    }
+}
+
+/// Shared access signatures (Microsoft's "Control access to IoT Hub with SAS").
+public enum SharedAccessSignature {
+    /// A token that opens `resource` until `expiry` (seconds since 1970). `policy` names a shared access policy, such as
+    /// `registration` of a provisioning service.
+    public static func token(
+        resource: String, key: [UInt8], expiry: Int64, policy: String? = nil
+    ) -> String {
+        let place = PercentEncoding.encode(resource)
+        let code = PercentEncoding.encode(Base64.encode(sign("\(place)\n\(expiry)", key: key)))
+        let token = "SharedAccessSignature sr=\(place)&sig=\(code)&se=\(expiry)"
+        return policy.map { token + "&skn=" + $0 } ?? token
+    }
+
+    /// HMAC-SHA256 of a text.
+    static func sign(_ text: String, key: [UInt8]) -> [UInt8] {
+        let message = Array(text.utf8)
+        var code = [UInt8](repeating: 0, count: 32)
+        var length: UInt32 = 32
+        let done = unsafe HMAC(EVP_sha256(), key, Int32(key.count), message, message.count, &code, &length)
+        precondition(unsafe done != nil && length == 32, "HMAC-SHA256 is in every OpenSSL")
+        return code
+    }
+
+    /// The key of one device in an enrollment group: that of the group over its registration id.
+    public static func deviceKey(group: [UInt8], registration: String) -> [UInt8] { sign(registration, key: group) }
+}
+
+/// Percent-encoding of everything but RFC 3986's unreserved characters.
+enum PercentEncoding {
+    static func encode(_ text: String) -> String {
+        var out: [UInt8] = []
+        for byte in text.utf8 {
+            switch byte {
+            case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f, 0x7e: out.append(byte)
+            default:
+                out.append(0x25)
+                for digit in Hex.digits(of: byte).utf8 { out.append(digit >= 0x61 ? digit - 0x20 : digit) }
+            }
+        }
+        return String(decoding: out, as: UTF8.self)
+    }
+}
