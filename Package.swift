@@ -172,7 +172,8 @@ if !embedded {
         // What several test targets share: servers that misbehave, and the tables that tools/test prints.
         .target(
             name: "TestSupport", dependencies: ["Platform"], path: "Tests/TestSupport",
-            exclude: ["connection-cutter.py", "hostile-server.py", "simulated-fleet.py"], swiftSettings: testing),
+            exclude: ["connection-cutter.py", "hostile-server.py", "port-forwarder.py", "simulated-fleet.py"],
+            swiftSettings: testing),
         testTarget("Platform"),
         testTarget("StrictJSON"),
         testTarget("BundleFormat"),
@@ -209,7 +210,7 @@ if !deviceOnly {
                 "kedge", "kedged", "iothub-emulator", "BootControl", "BundleFormat", "Platform", "StrictJSON",
                 "TestSupport",
             ],
-            swiftSettings: testing),
+            exclude: ["hub-service.py"], swiftSettings: testing),
     ]
 }
 

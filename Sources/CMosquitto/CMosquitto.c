@@ -1,3 +1,5 @@
+// For POLLRDHUP.
+#define _GNU_SOURCE
 #include "CMosquitto.h"
 
 #include <stdio.h>
@@ -13,9 +15,12 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <mosquitto.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 // The functions by the types that the header gives them, so that a changed prototype does not compile.
@@ -28,6 +33,7 @@
     X(mosquitto_int_option)                                                                                            \
     X(mosquitto_string_option)                                                                                         \
     X(mosquitto_connect_async)                                                                                         \
+    X(mosquitto_socket)                                                                                                \
     X(mosquitto_loop)                                                                                                  \
     X(mosquitto_subscribe)                                                                                             \
     X(mosquitto_publish)                                                                                               \
@@ -89,6 +95,10 @@ struct client {
     int count;
     size_t bytes;
     int overflown;
+    // Whether TCP and the hub's greeting are through, and the error number of the last failure.
+    int is_open;
+    int is_greeted;
+    int failure;
     char *secret;
     char said[256];
     char text[512];
@@ -119,6 +129,7 @@ static void note(struct client *client, int kind, int code) {
 
 static void on_connect(struct mosquitto *mosquitto, void *context, int code) {
     (void)mosquitto;
+    ((struct client *)context)->is_greeted = 1;
     note(context, code == 0 ? KEDGE_MQTT_CONNECTED : KEDGE_MQTT_REFUSED, code);
 }
 
@@ -230,11 +241,35 @@ int kedge_mqtt_tls(void *handle, const char *authorities, const char *certificat
 int kedge_mqtt_connect(void *handle, const char *host, int port, int keepalive) {
     struct client *client = handle;
     client->said[0] = 0;
-    return library.mosquitto_connect_async(client->mosquitto, host, port, keepalive);
+    int code = library.mosquitto_connect_async(client->mosquitto, host, port, keepalive);
+    client->failure = errno;
+    return code;
 }
 
 int kedge_mqtt_turn(void *handle, int milliseconds) {
-    return library.mosquitto_loop(((struct client *)handle)->mosquitto, milliseconds, 1);
+    struct client *client = handle;
+    struct pollfd line = {.fd = library.mosquitto_socket(client->mosquitto), .events = POLLOUT};
+    if (line.fd < 0) return MOSQ_ERR_NO_CONN;
+    if (!client->is_open) {
+        if (poll(&line, 1, milliseconds) <= 0) return MOSQ_ERR_SUCCESS;
+        socklen_t length = sizeof client->failure;
+        if (getsockopt(line.fd, SOL_SOCKET, SO_ERROR, &client->failure, &length) != 0) client->failure = errno;
+        // libmosquitto tries TLS at once, which takes the error of a connection that was refused at once.
+        if (client->failure == 0 && line.revents & (POLLHUP | POLLERR)) client->failure = ECONNREFUSED;
+        if (client->failure != 0) return MOSQ_ERR_ERRNO;
+        client->is_open = 1;
+    }
+    int code = library.mosquitto_loop(client->mosquitto, milliseconds, 1);
+    client->failure = errno;
+    if (code != MOSQ_ERR_SUCCESS || client->is_greeted) return code;
+    // A line that ends within the handshake libmosquitto takes for one that goes on, and turns without a pause.
+    int unread = 0;
+    line.events = POLLRDHUP;
+    if (poll(&line, 1, 0) > 0 && ioctl(line.fd, FIONREAD, &unread) == 0 && unread == 0 && client->first == NULL) {
+        client->failure = ECONNRESET;
+        return MOSQ_ERR_ERRNO;
+    }
+    return code;
 }
 
 int kedge_mqtt_subscribe(void *handle, const char *filter) {
@@ -271,7 +306,7 @@ int kedge_mqtt_next(void *handle, int *code, const char **topic, const uint8_t *
 
 const char *kedge_mqtt_text(void *handle, int code) {
     struct client *client = handle;
-    const char *text = code == MOSQ_ERR_ERRNO ? strerror(errno) : library.mosquitto_strerror(code);
+    const char *text = code == MOSQ_ERR_ERRNO ? strerror(client->failure) : library.mosquitto_strerror(code);
     snprintf(
         client->text, sizeof client->text, "%s%s%s", text, client->said[0] ? ": " : "", client->said[0] ? client->said : "");
     return client->text;

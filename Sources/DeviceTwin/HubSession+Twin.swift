@@ -106,6 +106,7 @@ extension HubSession {
             wholeAt = now + Self.longPause
             return [.note(.badMessage)]
         }
+        wholeAt = now + Self.wholeInterval
         return takeWhole(state, newest, twin["reported"])
     }
 
@@ -120,6 +121,7 @@ extension HubSession {
 
     /// The whole twin counts whatever its version: one that was deleted and made anew starts at 1.
     private mutating func takeWhole(_ state: JSONValue, _ newest: Int64, _ known: JSONValue?) -> [Effect] {
+        isKnown = true
         desired = state
         version = newest
         reported = known ?? .object([])
@@ -137,7 +139,7 @@ extension HubSession {
         guard let patch = Self.json(payload),
             let number = Self.property("$version", in: rest).flatMap({ Int64($0) }) ?? patch["$version"]?.number
         else { return [.note(.badMessage)] }
-        let asksWhole = wholeAt != nil || (request != nil && request?.patch == nil)
+        let asksWhole = (wholeAt ?? .max) <= now || (request != nil && request?.patch == nil)
         if asksWhole {
             if pushes.count >= Self.pushesLimit { pushes.removeFirst() }
             pushes.append((version: number, patch: patch))

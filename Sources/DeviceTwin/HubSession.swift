@@ -105,6 +105,8 @@ public struct HubSession: Sendable {
     private var kept: JSONValue?
     private var undeliveredSince: UInt64?
     private var keepAt: UInt64 = 0
+    /// Whether this connection gave the whole twin: before that nobody knows what differs.
+    var isKnown = false
     /// Answers to give: calls of this connection.
     var calls: [String] = []
     /// Failures in a row, and those of them right after a connection began.
@@ -144,6 +146,8 @@ public struct HubSession: Sendable {
     static let refusalsLimit = 3
     /// Seconds between patches that bring nothing but progress: a fleet must not use up a hub's updates.
     static let quietInterval = 10 * second
+    /// The whole twin is asked for this often, should a push have been lost unnoticed.
+    static let wholeInterval = 3600 * second
     /// Seconds before an undelivered patch is kept on disk, and between two such writes.
     static let keepDelay = 2 * second
     static let keepInterval = 60 * second
@@ -188,10 +192,12 @@ public struct HubSession: Sendable {
             if let request { times.append(request.deadline) }
             if let renewAt { times.append(renewAt) }
             if request == nil, let wholeAt { times.append(max(wholeAt, requestAt)) }
-            if request == nil, wholeAt == nil, outstanding != nil { times.append(patchAt) }
+            if request == nil, outstanding != nil, isKnown { times.append(patchAt) }
         case .stopped: return .max
         }
-        if let undeliveredSince { times.append(max(undeliveredSince + Self.keepDelay, keepAt)) }
+        if let undeliveredSince, !isUp || isUrgent || request != nil {
+            times.append(max(undeliveredSince + Self.keepDelay, keepAt))
+        }
         return times.min() ?? .max
     }
 
@@ -231,7 +237,7 @@ public struct HubSession: Sendable {
         }
         if request != nil || now < requestAt { return [] }
         if let wholeAt, now >= wholeAt { return [askWhole(now)] }
-        if wholeAt == nil, now >= patchAt, let patch = outstanding { return [sendPatch(patch, now)] }
+        if isKnown, now >= patchAt, let patch = outstanding { return [sendPatch(patch, now)] }
         return []
     }
 
@@ -298,6 +304,7 @@ public struct HubSession: Sendable {
 
     private mutating func forgetConnection() {
         request = nil
+        isKnown = false
         pushes = []
         calls = []
         renewAt = nil
@@ -337,6 +344,8 @@ public struct HubSession: Sendable {
         }
         let since = undeliveredSince ?? now
         undeliveredSince = since
+        // Progress that waits for its turn on a good line is worth no write.
+        if !isLast, isUp, !isUrgent, request == nil { return nil }
         if !isLast, now < max(since + Self.keepDelay, keepAt) { return nil }
         // Looked at again only when it may be written again.
         keepAt = now + Self.keepInterval

@@ -153,6 +153,9 @@ internal import Platform
     private func text(_ code: Int32) -> String {
         guard let text = unsafe kedge_mqtt_text(raw, code) else { return "code \(code)" }
         let line = unsafe String(cString: text)
-        return String(decoding: line.utf8.filter { $0 >= 0x20 && $0 != 0x7f }, as: UTF8.self)
+        var bytes = line.utf8.filter { $0 >= 0x20 && $0 != 0x7f }
+        // The sentence goes on behind it.
+        while let last = bytes.last, last == 0x2e || last == 0x20 { bytes.removeLast() }
+        return String(decoding: bytes, as: UTF8.self)
     }
 }

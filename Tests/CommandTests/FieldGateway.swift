@@ -250,6 +250,12 @@ enum Needs {
     }
     static let partitioner: ConditionTrait = .enabled(if: has(["sfdisk"]), "needs sfdisk (apt: fdisk)")
     static let nginx: ConditionTrait = .enabled(if: has(["nginx"]), "needs nginx (apt: nginx-light)")
+    /// libmosquitto is loaded at run time, so only its file tells.
+    static let mosquitto: ConditionTrait = .enabled(
+        if: has(["python3"])
+            && ["x86_64", "aarch64"].contains {
+                FileManager.default.fileExists(atPath: "/usr/lib/\($0)-linux-gnu/libmosquitto.so.1")
+            }, "needs libmosquitto (apt: libmosquitto1) and python3")
     static let environmentTools: ConditionTrait = .enabled(
         if: has(["fw_printenv", "fw_setenv"]), "needs fw_printenv (apt: libubootenv-tool)")
     static let mounting: ConditionTrait = .enabled(
