@@ -29,7 +29,8 @@ final class HubAgent: @unchecked Sendable {
     private var session: HubSession
     private var client: MQTTClient?
     private var shown: HubStatus?
-    private weak var receiver: (any HubReceiver)?
+    /// Until the thread ends.
+    private var receiver: (any HubReceiver)?
 
     /// Reads secrets and what a former run could not deliver.
     init(
@@ -129,6 +130,7 @@ final class HubAgent: @unchecked Sendable {
             if client != nil { listen() } else { pause() }
         }
         handle(.stop)
+        receiver = nil
         monitor.locked {
             ended = true
             monitor.signal()
