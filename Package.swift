@@ -210,7 +210,7 @@ if !deviceOnly {
                 "kedge", "kedged", "iothub-emulator", "BootControl", "BundleFormat", "Platform", "StrictJSON",
                 "TestSupport",
             ],
-            exclude: ["hub-service.py"], swiftSettings: testing),
+            exclude: ["hub-service.py", "independent-hub.py"], swiftSettings: testing),
     ]
 }
 

@@ -23,6 +23,7 @@ struct CommandLineArguments: Equatable {
         case overrideRequest, overrideForget
         case channelUpdate
         case doctor(repair: Bool)
+        case provision
         case floorShow
         case floorInit(ownerPassword: String?)
         case help, version
@@ -142,6 +143,7 @@ struct CommandLineArguments: Equatable {
         case "resume": return .resume
         case "cancel": return .cancel
         case "index": return try index(words)
+        case "provision": return .provision
         case "run": return .run(once: once, agent: agent)
         case "trust": return try trust(words)
         case "override":
@@ -211,6 +213,7 @@ struct CommandLineArguments: Equatable {
           floor show         the lowest security version that this device accepts, and who says so
           floor init         define the TPM's counter for it, once, in the factory (--owner-password-file FILE, if
                              the TPM's owner has a password)
+          provision          ask the provisioning service that [azure] names for a hub, and keep its answer
           run                stay: finish a trial, resume an interrupted attempt
                              --once          do what is due and leave
                              --agent stdio   desired documents in, reported patches out, as JSON lines
@@ -265,7 +268,9 @@ struct CommandLineArguments: Equatable {
           [azure]    connection-string (0600 file of a device or module); or host, device, module (if it is one), and
                      access-key (0600 file, base64), or certificate and key (PEM files or a pkcs11: URI), key-secret;
                      ca (PEM file; the system's), gateway (edge hub to connect to), port (8883), token-seconds (3600),
-                     keep-alive (120 s), model-id, status (file for how it goes; /run/kedge/hub.json)
+                     keep-alive (120 s), model-id, status (file for how it goes; /run/kedge/hub.json);
+                     or, instead of host and device, a provisioning service: dps-scope, dps-registration, dps-key or
+                     dps-group-key (0600 files, base64) or certificate and key, dps-endpoint
           [network ethernet], [network wifi], [network cellular]
                      use (yes or no), rate (bytes/s, with K, M or G), budget (bytes) for budget-days (30), window
                      (HH:MM-HH:MM, local time)

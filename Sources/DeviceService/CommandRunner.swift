@@ -60,6 +60,9 @@ public enum CommandRunner {
         case .trustUpdate(let location):
             try updateTrust(from: location, configuration, arguments)
             return 0
+        case .provision:
+            try provision(configuration, arguments)
+            return 0
         case .doctor(let repair): return try examine(configuration, repair: repair, arguments)
         case .floorInit(let password):
             try FloorCommand.initialize(configuration.floor, ownerPassword: password)
@@ -89,7 +92,7 @@ public enum CommandRunner {
         case .floorShow: FloorCommand.show(try Engine(device.surroundings).status, json: arguments.json)
         case .status: try show(try Engine(device.surroundings).status, device, arguments)
         case .run(let once, let agent): return try Daemon(device, once: once, agent: agent).run()
-        case .help, .version, .trustShow, .trustUpdate, .doctor, .floorInit: break
+        case .help, .version, .trustShow, .trustUpdate, .doctor, .floorInit, .provision: break
         }
         return 0
     }
@@ -124,6 +127,22 @@ public enum CommandRunner {
         let version = chain.trust.root.version
         StandardStream.output.line(
             taken == 0 ? "trust root \(version): nothing newer" : "trust root \(version), was \(Int(version) - taken)")
+    }
+
+    private static func provision(
+        _ configuration: DeviceConfiguration, _ arguments: CommandLineArguments
+    ) throws(Failure) {
+        guard let hub = configuration.hub,
+            let provisioning = HubProvisioning(hub, data: configuration.data, time: SystemTime())
+        else { throw Failure(ServiceError.usage("provision needs dps-scope in [azure]")) }
+        let assignment = try provisioning.run()
+        if arguments.json {
+            let members: [(String, JSONValue)] = [
+                ("hub", .string(assignment.hub)), ("device", .string(assignment.device)),
+            ]
+            return StandardStream.output.line(JSONValue.members(members).compactText)
+        }
+        StandardStream.output.line("assigned to \(assignment.hub) as \(assignment.device)")
     }
 
     /// Works beside a running daemon, which reads what is kept before its next attempt.
@@ -238,10 +257,11 @@ public enum CommandRunner {
         throws(Failure)
     {
         let identity = device.surroundings.identity
+        let hub = device.configuration.hub.flatMap { HubAgent.lastStatus($0) }
         if arguments.json {
-            StandardStream.output.line(StatusText.json(status, identity: identity).compactText)
+            StandardStream.output.line(StatusText.json(status, identity: identity, hub: hub).compactText)
         } else {
-            for line in StatusText.lines(status, identity: identity) { StandardStream.output.line(line) }
+            for line in StatusText.lines(status, identity: identity, hub: hub) { StandardStream.output.line(line) }
         }
     }
 }

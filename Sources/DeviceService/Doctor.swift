@@ -3,7 +3,7 @@ internal import Platform
 internal import Slots
 internal import StrictJSON
 
-/// `kedged doctor`: what is wrong with this device's boot set-up, before an update finds it out.
+/// `kedged doctor`: what is wrong with this device's boot set-up, and with the way to its hub, before an update finds it out.
 struct Doctor {
     private let configuration: DeviceConfiguration
     /// What was found, worst first is not promised: the order in which it was looked at.
@@ -22,6 +22,9 @@ struct Doctor {
             try look(at: Self.record(in: home), running: running?.slot)
         } catch { add(BootFinding(error)) }
         lookAtResets(words)
+        if let hub = configuration.hub {
+            for finding in HubCheck(hub, data: configuration.data).findings { add(finding) }
+        }
         lookAtSlots()
         // Both slot sets hand to one firmware.
         for capsule in Device.capsules(configuration)[.a] ?? [] {

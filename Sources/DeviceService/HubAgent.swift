@@ -14,7 +14,7 @@ protocol HubReceiver: AnyObject, Sendable {
 /// and nothing here is waited for.
 final class HubAgent: @unchecked Sendable {
     private let configuration: HubConfiguration
-    private let access: HubAccess
+    private let provisioning: HubProvisioning?
     private let outbox: HubOutbox
     private let surroundings: EngineSurroundings
     /// Seconds since 1970 before which it cannot be.
@@ -28,6 +28,8 @@ final class HubAgent: @unchecked Sendable {
     // Of the hub's thread only.
     private var session: HubSession
     private var client: MQTTClient?
+    /// Nil until a provisioning service named the hub.
+    private var access: HubAccess?
     private var shown: HubStatus?
     /// Until the thread ends.
     private var receiver: (any HubReceiver)?
@@ -40,14 +42,21 @@ final class HubAgent: @unchecked Sendable {
         self.surroundings = surroundings
         self.timeFloor = timeFloor
         outbox = HubOutbox(data + "/outbox")
-        do throws(ServiceError) { access = try HubAccess(configuration) } catch { throw Failure(error) }
+        provisioning = HubProvisioning(configuration, data: data, time: surroundings.time)
+        do throws(ServiceError) {
+            access = try HubAccess(configuration, assignment: AssignmentFile(data).read())
+        } catch {
+            throw Failure(error)
+        }
         var seed: UInt64 = 0
         do throws(SystemError) {
             for byte in try surroundings.random.bytes(8) { seed = seed << 8 | UInt64(byte) }
         } catch {
             throw Failure(error)
         }
-        let settings = HubSession.Settings(hasToken: access.key != nil, tokenSeconds: configuration.tokenSeconds)
+        let settings = HubSession.Settings(
+            hasToken: configuration.hasKey, tokenSeconds: configuration.tokenSeconds,
+            canProvision: provisioning != nil)
         session = HubSession(settings, seed: seed, kept: outbox.read())
     }
 
@@ -191,18 +200,36 @@ final class HubAgent: @unchecked Sendable {
             receiver?.hubBrought(.method(name: name, id: id, payload: payload))
         case .keep(let patch): outbox.write(patch)
         case .note(let problem): StandardStream.error.line("kedged: " + Failure(problem).line)
-        case .provision: break
+        case .provision: provision()
         }
     }
 
     private func connect() {
         client = nil
         let now = time.realSeconds()
-        if access.key != nil, now < timeFloor - 86400 { return handle(.refused(.clock)) }
+        if configuration.hasKey, now < timeFloor - 86400 { return handle(.refused(.clock)) }
+        guard let access else { return provision() }
         do throws(MQTTError) {
             client = try MQTTClient(access.settings(now: now))
         } catch {
             handle(.refused(.connection(Failure(error))))
+        }
+    }
+
+    /// Asks the service for the hub, at first and when the hub refused us again and again: it may have moved the device.
+    private func provision() {
+        guard let provisioning else { return }
+        do throws(Failure) {
+            let assignment = try provisioning.run { monitor.locked { stopping } }
+            do throws(ServiceError) {
+                access = try HubAccess(configuration, assignment: assignment)
+            } catch {
+                throw Failure(error)
+            }
+            handle(.provisioned)
+        } catch {
+            if access == nil { return handle(.refused(.connection(error))) }
+            StandardStream.error.line("kedged: " + error.line)
         }
     }
 
@@ -216,6 +243,15 @@ final class HubAgent: @unchecked Sendable {
         }
     }
 
+    /// What the file says, for another process; nil when there is none.
+    static func lastStatus(_ configuration: HubConfiguration) -> JSONValue? {
+        do throws(SystemError) {
+            if try FileSystem.kind(of: configuration.status) == nil { return nil }
+            let bytes = try FileSystem.read(configuration.status, limit: 64 * 1024)
+            do throws(JSONError) { return try JSONValue.parse(bytes, limit: 64 * 1024) } catch { return nil }
+        } catch { return nil }
+    }
+
     /// For `kedged status`. That nobody can read it stops nothing.
     private func show() {
         let status = session.status
@@ -225,7 +261,8 @@ final class HubAgent: @unchecked Sendable {
             since = .integer(time.realSeconds() - Int64(age))
         }
         let document = JSONValue.members([
-            ("hub", .string(access.identity.hub)), ("identity", .string(access.identity.clientIdentifier)),
+            ("hub", access.map { .string($0.identity.hub) } ?? .null),
+            ("identity", access.map { .string($0.identity.clientIdentifier) } ?? .null),
             ("state", .string(status.state.rawValue)), ("connectedSince", since),
             ("connections", .integer(Int64(clamping: status.connections))),
             ("losses", .integer(Int64(clamping: status.losses))),

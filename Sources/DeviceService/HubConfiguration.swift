@@ -10,6 +10,8 @@ struct HubConfiguration: Equatable, Sendable {
         /// A 0600 file with a connection string.
         case connectionString(file: String)
         case named(HubIdentity, keyFile: String?)
+        /// A provisioning service names hub and device.
+        case provisioned(ProvisioningConfiguration)
     }
     var identity: Identity
     /// Another host to connect to: an edge hub.
@@ -47,7 +49,14 @@ struct HubConfiguration: Equatable, Sendable {
             throw reader.problem("[azure] needs certificate and key, or neither")
         }
         let keyFile = try optional("access-key")
-        if let file = try optional("connection-string") {
+        if let service = try ProvisioningConfiguration(&reader, hasCertificate: certificate != nil) {
+            if keyFile != nil { throw reader.problem("[azure] has dps-scope and access-key") }
+            for name in ["host", "device", "module", "connection-string"]
+            where reader.optional(Self.section, name) != nil {
+                throw reader.problem("[azure] has dps-scope and \(name)")
+            }
+            identity = .provisioned(service)
+        } else if let file = try optional("connection-string") {
             for name in ["host", "device", "module"] where reader.optional(Self.section, name) != nil {
                 throw reader.problem("[azure] has connection-string and \(name)")
             }
@@ -57,7 +66,7 @@ struct HubConfiguration: Equatable, Sendable {
             let host = try reader.required(Self.section, "host")
             let device = try reader.required(Self.section, "device")
             let named = HubIdentity(hub: host, device: device, module: try optional("module"))
-            for part in [named.hub, named.device, named.module ?? "x"] where !Self.isName(part) {
+            for part in [named.hub, named.device, named.module ?? "x"] where !HubIdentity.isName(part) {
                 throw reader.problem("[azure] \(part) cannot be the name of a host, device or module")
             }
             if (keyFile == nil) == (certificate == nil) {
@@ -74,15 +83,13 @@ struct HubConfiguration: Equatable, Sendable {
         status = try optional("status") ?? "/run/kedge/hub.json"
     }
 
-    /// What IoT Hub allows in identities, which is more than a host name may have.
-    static func isName(_ text: String) -> Bool {
-        let others = Array("-.%_#*?!(),:=@$'".utf8)
-        return (1...255).contains(text.utf8.count)
-            && text.utf8.allSatisfy {
-                (0x30...0x39).contains($0) || (0x41...0x5a).contains($0) || (0x61...0x7a).contains($0)
-                    || others.contains($0)
-            }
+    /// The passphrase or PIN of the own key, if it has one.
+    func keySecret() throws(ServiceError) -> String? {
+        try keySecretFile.map { (path) throws(ServiceError) in try SecretFiles.secret(path) }
     }
+
+    /// Whether a key says who we are at the hub, and not a certificate.
+    var hasKey: Bool { certificate == nil }
 }
 
 /// The configuration with its secrets: all that a connection needs.
@@ -94,11 +101,16 @@ struct HubAccess: Sendable {
     private let gateway: String?
     private let keySecret: String?
 
-    /// Reads the files with secrets.
-    init(_ configuration: HubConfiguration) throws(ServiceError) {
+    /// Reads the files with secrets; nil when a provisioning service has to be asked first.
+    init?(_ configuration: HubConfiguration, assignment: Assignment?) throws(ServiceError) {
         self.configuration = configuration
-        keySecret = try configuration.keySecretFile.map { (path) throws(ServiceError) in try SecretFiles.secret(path) }
+        keySecret = try configuration.keySecret()
         switch configuration.identity {
+        case .provisioned(let service):
+            key = try service.key()
+            guard let assignment else { return nil }
+            identity = HubIdentity(hub: assignment.hub, device: assignment.device)
+            gateway = configuration.gateway
         case .named(let identity, let keyFile):
             self.identity = identity
             key = try keyFile.map { (path) throws(ServiceError) in
@@ -126,6 +138,14 @@ struct HubAccess: Sendable {
     /// Where to connect.
     var host: String { gateway ?? identity.hub }
     var port: UInt16 { configuration.port }
+
+    /// For a look at the way to the hub: without any secret, so the hub refuses it.
+    var anonymousSettings: MQTTClient.Settings {
+        MQTTClient.Settings(
+            host: host, port: configuration.port, clientIdentifier: identity.clientIdentifier,
+            user: identity.user(agent: "kedged-doctor/" + KedgeVersion.text, model: nil),
+            authorities: configuration.authorities)
+    }
 
     /// For one connection, with a token that is made at `now` (seconds since 1970).
     func settings(now: Int64) -> MQTTClient.Settings {
@@ -165,8 +185,8 @@ struct ConnectionString: Equatable, Sendable {
             }
             parts[name] = value
         }
-        guard let host = parts["HostName"], let device = parts["DeviceId"], HubConfiguration.isName(host),
-            HubConfiguration.isName(device), HubConfiguration.isName(parts["ModuleId"] ?? "x")
+        guard let host = parts["HostName"], let device = parts["DeviceId"], HubIdentity.isName(host),
+            HubIdentity.isName(device), HubIdentity.isName(parts["ModuleId"] ?? "x")
         else { throw .secret(path: path, why: "the connection string needs HostName and DeviceId") }
         identity = HubIdentity(hub: host, device: device, module: parts["ModuleId"])
         key = parts["SharedAccessKey"]

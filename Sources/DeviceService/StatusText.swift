@@ -9,7 +9,7 @@ internal import UpdateEngine
 /// `kedged status`.
 enum StatusText {
     /// For people.
-    static func lines(_ status: EngineStatus, identity: DeviceIdentity) -> [String] {
+    static func lines(_ status: EngineStatus, identity: DeviceIdentity, hub: JSONValue? = nil) -> [String] {
         var lines = [
             "device    \(identity.id) (\(identity.vendor) \(identity.deviceClass), hardware \(identity.hardware))",
             "running   " + slot(status, status.running),
@@ -53,6 +53,23 @@ enum StatusText {
         if status.time.clock != .good {
             let why = status.time.clock == .behind ? "stands before what is known of the time" : "is not believed"
             lines.append("clock     \(why); it is at least \(status.time.lowerBound) (seconds since 1970)")
+        }
+        if let hub { lines += self.hub(hub) }
+        return lines
+    }
+
+    /// How `kedged run --agent iothub` last said its connection goes.
+    private static func hub(_ hub: JSONValue) -> [String] {
+        let state = hub["state"]?.text ?? "?"
+        let since = hub["connectedSince"]?.number.map { " since \($0) (seconds since 1970)" } ?? ""
+        var lines = [
+            "hub       \(state)\(since): \(hub["identity"]?.text ?? "no identity yet") at "
+                + "\(hub["hub"]?.text ?? "no hub yet"); \(hub["connections"]?.number ?? 0) connections, "
+                + "\(hub["losses"]?.number ?? 0) lost"
+        ]
+        if state != "connected", let problem = hub["problem"], let code = problem["code"]?.text {
+            lines.append("          \(code): \(problem["text"]?.text ?? "")")
+            lines.append("          \(problem["remedy"]?.text ?? "")")
         }
         return lines
     }
@@ -122,7 +139,7 @@ enum StatusText {
     }
 
     /// For machines: the reported section, the device and this process's peak memory.
-    static func json(_ status: EngineStatus, identity: DeviceIdentity) -> JSONValue {
+    static func json(_ status: EngineStatus, identity: DeviceIdentity, hub: JSONValue? = nil) -> JSONValue {
         .members([
             (
                 "device",
@@ -131,7 +148,7 @@ enum StatusText {
                     ("class", .string(identity.deviceClass)), ("hardware", .integer(Int64(identity.hardware))),
                 ])
             ),
-            ("ota", ReportedDocument.section(status)),
+            ("ota", ReportedDocument.section(status)), ("hub", hub ?? .null),
             ("process", .members([("peakResidentKiB", .integer(Int64(clamping: ProcessInformation.peakResidentKiB)))])),
         ])
     }

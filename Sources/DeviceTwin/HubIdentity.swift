@@ -15,6 +15,16 @@ public struct HubIdentity: Equatable, Sendable {
         self.module = module
     }
 
+    /// What IoT Hub allows in identities, which is more than a host name may have.
+    public static func isName(_ text: String) -> Bool {
+        let others = Array("-.%_#*?!(),:=@$'".utf8)
+        return (1...255).contains(text.utf8.count)
+            && text.utf8.allSatisfy {
+                (0x30...0x39).contains($0) || (0x41...0x5a).contains($0) || (0x61...0x7a).contains($0)
+                    || others.contains($0)
+            }
+    }
+
     /// The version of the API that the user name asks for.
     private static let version = "2021-04-12"
 

@@ -73,17 +73,16 @@ extension HubSession {
     // MARK: messages
 
     mutating func take(_ topic: String, _ payload: [UInt8], _ now: UInt64) -> [Effect] {
-        if let rest = Self.rest(of: topic, behind: Topic.results) { return takeAnswer(rest, payload, now) }
-        if let rest = Self.rest(of: topic, behind: Topic.desired) { return takePush(rest, payload, now) }
-        if let rest = Self.rest(of: topic, behind: Topic.methods) { return takeCall(rest, payload) }
+        if let answer = HubTopic(topic, behind: Topic.results) { return takeAnswer(answer, payload, now) }
+        if let push = HubTopic(topic, behind: Topic.desired) { return takePush(push, payload, now) }
+        if let call = HubTopic(topic, behind: Topic.methods) { return takeCall(call, payload) }
         return [.note(.badMessage)]
     }
 
     /// `204/?$rid=4&$version=6`
-    private mutating func takeAnswer(_ rest: String, _ payload: [UInt8], _ now: UInt64) -> [Effect] {
-        guard let asked = request, Self.property("$rid", in: rest) == asked.id,
-            let status = Int(Self.text(rest.utf8.prefix { $0 != 0x2f }))
-            // An answer to a request that was given up, or that came twice.
+    private mutating func takeAnswer(_ answer: HubTopic, _ payload: [UInt8], _ now: UInt64) -> [Effect] {
+        guard let asked = request, answer.property("$rid") == asked.id, let status = Int(answer.name)
+        // An answer to a request that was given up, or that came twice.
         else { return [] }
         request = nil
         answered()
@@ -135,9 +134,9 @@ extension HubSession {
     }
 
     /// `?$version=7`
-    private mutating func takePush(_ rest: String, _ payload: [UInt8], _ now: UInt64) -> [Effect] {
+    private mutating func takePush(_ push: HubTopic, _ payload: [UInt8], _ now: UInt64) -> [Effect] {
         guard let patch = Self.json(payload),
-            let number = Self.property("$version", in: rest).flatMap({ Int64($0) }) ?? patch["$version"]?.number
+            let number = push.property("$version").flatMap({ Int64($0) }) ?? patch["$version"]?.number
         else { return [.note(.badMessage)] }
         let asksWhole = (wholeAt ?? .max) <= now || (request != nil && request?.patch == nil)
         if asksWhole {
@@ -165,16 +164,13 @@ extension HubSession {
     }
 
     /// `NAME/?$rid=4`
-    private mutating func takeCall(_ rest: String, _ payload: [UInt8]) -> [Effect] {
-        let name = Self.text(rest.utf8.prefix { $0 != 0x2f })
-        guard let id = Self.property("$rid", in: rest), !id.isEmpty, !name.isEmpty else {
-            return [.note(.badMessage)]
-        }
+    private mutating func takeCall(_ call: HubTopic, _ payload: [UInt8]) -> [Effect] {
+        guard let id = call.property("$rid"), !id.isEmpty, !call.name.isEmpty else { return [.note(.badMessage)] }
         // Delivered twice.
         if calls.contains(id) { return [] }
         if calls.count >= Self.callsLimit { calls.removeFirst() }
         calls.append(id)
-        return [.method(name: name, id: id, payload: String(decoding: payload, as: UTF8.self))]
+        return [.method(name: call.name, id: id, payload: String(decoding: payload, as: UTF8.self))]
     }
 
     /// Only to a call of this connection: the hub gave the others up.
@@ -194,20 +190,4 @@ extension HubSession {
             return nil
         }
     }
-
-    private static func rest(of topic: String, behind prefix: String) -> String? {
-        topic.utf8.starts(with: prefix.utf8) ? text(topic.utf8.dropFirst(prefix.utf8.count)) : nil
-    }
-
-    /// The value of `name=` among the properties behind a topic's `?`.
-    private static func property(_ name: String, in text: String) -> String? {
-        guard let mark = text.utf8.firstIndex(of: 0x3f) else { return nil }
-        let properties = text.utf8[text.utf8.index(after: mark)...]
-        for part in properties.split(separator: 0x26) where part.starts(with: (name + "=").utf8) {
-            return Self.text(part.dropFirst(name.utf8.count + 1))
-        }
-        return nil
-    }
-
-    private static func text(_ bytes: some Sequence<UInt8>) -> String { String(decoding: Array(bytes), as: UTF8.self) }
 }
