@@ -61,8 +61,8 @@ struct KedgedHubTests {
     static let faults: [(name: String, switches: String, path: String?, losses: Int64)] = [
         ("one cut", #"{"cut":1}"#, nil, 1), ("two cuts", #"{"cut":2}"#, nil, 2),
         ("doubled messages", #"{"duplicate":6}"#, nil, 0), ("reordered messages", #"{"reorder":1}"#, nil, 0),
-        ("slow answers", #"{"delay":400}"#, nil, 0), ("throttling", #"{"refuse":2}"#, nil, 0),
-        ("a broken service", #"{"refuse":2,"status":503}"#, nil, 0),
+        ("slow answers", #"{"delay":400}"#, nil, 0), ("throttling", #"{"refuse":1}"#, nil, 0),
+        ("a broken service", #"{"refuse":1,"status":503}"#, nil, 0),
         ("versions that start anew", "{}", "restart-version", 0), ("the desired state again", "{}", "push-again", 0),
         ("an ended connection", "{}", "disconnect", 1),
     ]
