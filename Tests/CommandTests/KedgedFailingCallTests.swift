@@ -13,7 +13,8 @@ struct KedgedFailingCallTests {
         let calls: String
         /// As strace's `inject` wants it.
         let what: String
-        var testDescription: String { "\(calls): \(what)" }
+        var media = "file"
+        var testDescription: String { "\(media): \(calls): \(what)" }
     }
 
     private static let mutating = "pwrite64,write,fdatasync,fsync,rename,renameat,renameat2,unlink,unlinkat,fallocate"
@@ -30,22 +31,36 @@ struct KedgedFailingCallTests {
         Blow(calls: "fallocate", what: "error=ENOSPC"),
         Blow(calls: "pread64", what: "error=EIO"),
     ]
+    /// The same on block devices, which are written and read past the page cache.
+    static let blowsOnDevices = [
+        Blow(calls: mutating, what: "signal=KILL", media: "loop"),
+        Blow(calls: "pwrite64", what: "error=EIO", media: "loop"),
+        Blow(calls: "pwrite64", what: "retval=4096", media: "loop"),
+        Blow(calls: "fdatasync", what: "error=EIO", media: "loop"),
+        Blow(calls: "pread64", what: "error=EIO", media: "loop"),
+    ]
     private static let isNightly = ProcessInfo.processInfo.environment["KEDGE_NIGHTLY"] == "1"
     /// In an ordinary run some of the calls; at night every one until a run is without a fault.
     private static let numbers = isNightly ? Array(1...4000) : [1, 2, 4, 7]
 
     @Test("Whichever call fails, what runs is untouched, and the next install comes to its end", arguments: blows)
-    func failing(blow: Blow) throws {
-        let gateway = try FieldGateway()
+    func failing(blow: Blow) throws { try strike(blow) }
+
+    @Test("The same holds where the slots are block devices", Needs.mounting, arguments: blowsOnDevices)
+    func failingOnDevices(blow: Blow) throws { try strike(blow) }
+
+    private func strike(_ blow: Blow) throws {
+        let gateway = try FieldGateway(media: blow.media, rootfs: "8M")
         let image = FieldGateway.image(megabytes: 3)
-        let bundle = try gateway.build(FieldGateway.Release(images: [("rootfs", image)]))
+        // Two erase blocks of a flash chip beside it.
+        let bios = Array(image.prefix(128 << 10))
+        let bundle = try gateway.build(FieldGateway.Release(images: [("rootfs", image), ("bios", bios)]))
         let slotA = try gateway.digest("rootfs", "a")
-        let saved = gateway.directory("saved")
-        try Self.copy(gateway.path, to: saved)
+        let biosA = try gateway.digest("bios", "a")
+        let before = try Snapshot(gateway)
         var blows = 0
         for number in Self.numbers {
-            try FileSystem.removeTree(gateway.path)
-            try Self.copy(saved, to: gateway.path)
+            try before.restore()
             let trace = gateway.directory("trace")
             let traced = try BuiltCommand(
                 "kedged",
@@ -71,6 +86,7 @@ struct KedgedFailingCallTests {
             #expect(record["active"]?.text == (isArmed ? "b" : "a"), "\(place)")
             #expect(record["a"]?["state"]?.text == "good", "\(place)")
             #expect(try gateway.digest("rootfs", "a") == slotA, "\(place)")
+            #expect(try gateway.digest("bios", "a") == biosA, "\(place)")
             if isArmed {
                 #expect(try gateway.holds("rootfs", "b", image), "\(place)")
             } else {
@@ -78,6 +94,7 @@ struct KedgedFailingCallTests {
                 try gateway.works("install", bundle)
             }
             #expect(try gateway.holds("rootfs", "b", image), "\(place)")
+            #expect(try gateway.holds("bios", "b", bios), "\(place)")
             try gateway.powerOn()
             try gateway.works("run", "--once")
             #expect(try gateway.status()["phase"]?.text == "confirmed", "\(place)")
@@ -86,9 +103,34 @@ struct KedgedFailingCallTests {
         print("FAILED \(blow.testDescription): \(blows) calls")
     }
 
-    private static func copy(_ from: String, to: String) throws {
-        let outcome = try ChildProcess.run(["cp", "-a", "--sparse=always", from, to], milliseconds: 60_000)
-        try #require(outcome.succeeded)
+    /// A gateway as it is before the update, to begin every run alike. The disk stays in place, because loop devices hold
+    /// on to it: of its slots only the spare one may have changed, and its bytes are put back.
+    private struct Snapshot {
+        private let gateway: FieldGateway
+        private let saved: String
+        private let spare: [UInt8]
+
+        init(_ gateway: FieldGateway) throws {
+            self.gateway = gateway
+            saved = gateway.directory("saved")
+            spare = try gateway.bytes(gateway.place("rootfs", "b"))
+            try FileSystem.makeDirectories(saved)
+            try copy(from: gateway.path, to: saved)
+        }
+
+        func restore() throws {
+            for name in try FileSystem.list(gateway.path) where name != "disk.img" {
+                try FileSystem.removeTree("\(gateway.path)/\(name)")
+            }
+            try copy(from: saved, to: gateway.path)
+            try gateway.write(spare, to: gateway.place("rootfs", "b"))
+        }
+
+        private func copy(from: String, to: String) throws {
+            let sources = try FileSystem.list(from).filter { $0 != "disk.img" }.map { "\(from)/\($0)" }
+            let words = ["cp", "-a", "--sparse=always", "-t", to] + sources
+            try #require(ChildProcess.run(words, milliseconds: 60_000).succeeded)
+        }
     }
 }
 
