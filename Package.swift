@@ -64,7 +64,9 @@ var targets: [Target] = [
     deviceTarget("StrictJSON", ["Platform", "CJansson"]),
     deviceTarget("BundleFormat", ["Platform", "StrictJSON", "COpenSSL", "CXXHash"]),
     deviceTarget("Trust", ["BundleFormat", "Platform", "StrictJSON", "COpenSSL"]),
-    deviceTarget("Payload", ["BundleFormat", "Trust", "Platform", "CZstd"]),
+    // Always optimized: its loops run over every differing bit. Its coder is one for packager and device.
+    deviceTarget("DifferenceCoding", ["Platform"], [.unsafeFlags(["-O"])]),
+    deviceTarget("Payload", ["BundleFormat", "DifferenceCoding", "Trust", "Platform", "CZstd"]),
     deviceTarget("Transfer", ["BundleFormat", "Platform", "CCurl", "CCurlLoader"], faults),
     deviceTarget("Slots", ["BundleFormat", "Payload", "Platform", "StrictJSON"]),
     deviceTarget("BootControl", ["BundleFormat", "Platform"]),
@@ -101,7 +103,7 @@ if !deviceOnly {
         // Always optimized: its loops run over every byte of images, and tests build some.
         .target(
             name: "DeltaEncoding",
-            dependencies: ["BundleFormat", "CDivSufSort", "CZstd", "Platform"],
+            dependencies: ["BundleFormat", "CDivSufSort", "CZstd", "DifferenceCoding", "Platform"],
             swiftSettings: strict + [.unsafeFlags(["-O"])]),
         .target(
             name: "Signing",
@@ -178,6 +180,7 @@ if !embedded {
         testTarget("StrictJSON"),
         testTarget("BundleFormat"),
         testTarget("Trust", ["COpenSSL"]),
+        testTarget("DifferenceCoding"),
         testTarget("Payload", ["CZstd", "Trust"]),
         testTarget("Transfer", ["TestSupport"]),
         testTarget("Slots", ["Payload"]),

@@ -46,8 +46,9 @@ public struct DeltaEncoder: Sendable {
         let work = OrderedWork<Coded?>(count: drafts.count, jobs: jobs)
         var plans: [DeltaGroupPlan] = []
         let (level, isSolid, size) = (level, base == nil, image.count)
+        let isStable = base.map { !$0.view.changesWhenMounted } ?? false
         try work.run(jobs: jobs) {
-            let coder = SendableCoder(value: GroupCoder(level: level, usesDifferences: !isSolid))
+            let coder = SendableCoder(value: GroupCoder(level: level, usesDifferences: !isSolid, models: isStable))
             return { number in coder.value.map { Self.code(drafts[number], space, index, $0, isSolid: isSolid) } }
         } deliver: { number, coded in
             guard let coded else {

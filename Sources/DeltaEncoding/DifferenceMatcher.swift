@@ -7,8 +7,14 @@ struct DifferenceStreams {
     var control = ByteWriter()
     var difference: [UInt8] = []
     var extra: [UInt8] = []
+    /// The same as the control says: how many bytes are nearly those from a position of the references on, and how many
+    /// extra ones follow.
+    private(set) var runs: [(position: Int, count: Int, extra: Int)] = []
+    private var position = 0
 
     fileprivate mutating func add(count: Int, extra more: Int, seek: Int) {
+        runs.append((position: position, count: count, extra: more))
+        position += count + seek
         control.varint(UInt64(count))
         control.varint(UInt64(more))
         control.signed(Int64(seek))

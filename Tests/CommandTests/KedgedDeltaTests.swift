@@ -138,6 +138,21 @@ struct KedgedDeltaTests {
         #expect(try gateway.works("status").output.contains("\(windows) windows"))
     }
 
+    @Test("A read-only file system in which bytes changed all the same gives the right image too")
+    func damagedReadOnlyBase() throws {
+        let updated = try Updated(.erofs)
+        let gateway = updated.gateway
+        let slot = try gateway.place("rootfs", "b")
+        for offset in [1024, 1 << 20, 3 << 20, 9 << 20] as [UInt64] {
+            let place = FieldGateway.Place(path: slot.path, offset: slot.offset + offset, size: 64)
+            try gateway.write([UInt8](repeating: 0x5a, count: 64), to: place)
+        }
+        try gateway.works("install", updated.server.url(updated.bundle))
+        #expect(try gateway.holds("rootfs", "a", updated.new))
+        let windows = try #require(try gateway.status()["forms"]?["fallback"]?["windows"]?.number)
+        #expect(windows >= 1)
+    }
+
     @Test("Where full downloads are forbidden, a release without a delta for this device is refused untouched")
     func neverFull() throws {
         let updated = try Updated(.erofs)

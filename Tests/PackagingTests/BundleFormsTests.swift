@@ -54,6 +54,36 @@ struct BundleFormsTests {
         code { _ = try build(forms: FormRequest(bases: [BaseSource(text)])) }
     }
 
+    /// The size of a delta between noise and the same with bytes that grew here and there, as addresses in programs do.
+    private func moved(_ magic: [UInt8], at place: Int) throws -> UInt64 {
+        var source = FixedBytes(seed: 5)
+        var old = source.noise(mebibyte)
+        old.replaceSubrange(place..<(place + magic.count), with: magic)
+        var new = old
+        let gaps = source.noise(20_000)
+        var index = 200_000
+        for gap in gaps where index < 900_000 {
+            // What the old bytes are decides by how much they grow.
+            new[index] = old[index] &+ (old[index - 1] & 15) &+ 1
+            index += 40 + Int(gap % 64)
+        }
+        try scratch.write("old.img", old)
+        try scratch.write("rootfs.img", new)
+        let built = try build("base = [\"old.img\"]")
+        let report = try BundleVerifier.verify(
+            scratch("out.kedge"), trust: trust.store, bases: [BaseSource(path: scratch("old.img"))])
+        #expect(report.decodedForms == 1)
+        let form = try #require(built.manifest.components[0].deltas.first)
+        return form.payload
+    }
+
+    @Test("differences are modelled where the old bytes are sure, and not where a mount changes them")
+    func modelled() throws {
+        let erofs = try moved([0xE2, 0xE1, 0xF5, 0xE0], at: 1024)
+        let ext4 = try moved([0x53, 0xEF], at: 1080)
+        #expect(erofs * 3 < ext4 * 2)
+    }
+
     @Test("every form of an image is in the bundle, is verified and gives the image")
     func allForms() throws {
         let images = try images()
