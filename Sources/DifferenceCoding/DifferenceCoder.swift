@@ -23,6 +23,7 @@ public import Platform
     private let slots: UnsafeMutablePointer<Int32>
     private let inputs: UnsafeMutablePointer<Int32>
     private let recentValues: UnsafeMutablePointer<UInt8>
+    private let rates: UnsafeMutablePointer<Int32>
     private let stretch: UnsafeMutablePointer<Int16>
     private let squash: UnsafeMutablePointer<Int16>
 
@@ -44,7 +45,8 @@ public import Platform
             weights + (Flags.contexts * Flags.sets + Values.contexts * Values.sets + Blocks.contexts) * 4
         static let inputs = slots + 8 * 4
         static let recentValues = inputs + 8 * 4
-        static let stretch = recentValues + 8
+        static let rates = recentValues + 8
+        static let stretch = rates + 16 * 4
         static let squash = stretch + 4096 * 2
         static let end = squash + 4096 * 2
     }
@@ -291,12 +293,12 @@ public import Platform
     }
 
     /// Chooses the cell of a context; those of values take the places from 0 on too.
-    private func use(_ number: Int, _ context: UInt32) {
+    @inline(__always) private func use(_ number: Int, _ context: UInt32) {
         let cell = number << Self.cellBits | Int(Self.hash(context) >> UInt32(32 - Self.cellBits))
         unsafe slots[number < Flags.contexts ? number : number - Flags.contexts] = Int32(truncatingIfNeeded: cell)
     }
 
-    private static func hash(_ context: UInt32) -> UInt32 {
+    @inline(__always) private static func hash(_ context: UInt32) -> UInt32 {
         var hash = context &* 0x9E37_79B1
         hash ^= hash >> 15
         return hash &* 0x85EB_CA6B
@@ -310,7 +312,7 @@ public import Platform
 
     /// Codes a bit with what the chosen cells say, and teaches cells and weights what it was. `known` counts only when
     /// encoding.
-    private mutating func bit(
+    @inline(__always) private mutating func bit(
         _ known: Int32, contexts: Int, _ weights: UnsafeMutablePointer<Int32>, _ stored: UnsafeRawBufferPointer
     ) -> Int32 {
         var sum: Int64 = 0
@@ -338,20 +340,18 @@ public import Platform
         for number in 0..<contexts {
             unsafe weights[number] = weights[number] &+ (inputs[number] &* error &+ 0x2000) >> 14
             let slot = unsafe Int(slots[number])
-            unsafe cells[slot] = Self.taught(cells[slot], bit)
+            unsafe cells[slot] = taught(cells[slot], bit)
         }
         return bit
     }
 
     /// A cell has a probability of 12 bits, and below it the number of bits that taught it.
-    private static func taught(_ cell: UInt16, _ bit: Int32) -> UInt16 {
+    @inline(__always) private func taught(_ cell: UInt16, _ bit: Int32) -> UInt16 {
         let count = cell & 15
-        let probability = Int32(cell >> 4)
-        let goal: Int32 = bit == 1 ? 4095 : 0
-        // 65536 / (count + 1.6)
-        let rate = 655_360 / (Int32(count) &* 10 &+ 16)
-        let next = probability &+ ((goal &- probability) &* rate &+ 32768) >> 16
-        return UInt16(truncatingIfNeeded: max(1, min(4094, next))) << 4 | min(count + 1, steady)
+        let probability = Int32(truncatingIfNeeded: cell >> 4)
+        let goal: Int32 = 4095 &* bit
+        let next = unsafe probability &+ ((goal &- probability) &* rates[Int(count)] &+ 32768) >> 16
+        return UInt16(truncatingIfNeeded: max(1, min(4094, next))) << 4 | min(count &+ 1, Self.steady)
     }
 
     private mutating func next(_ stored: UnsafeRawBufferPointer) -> UInt32 {
@@ -374,11 +374,14 @@ public import Platform
         unsafe slots = (base + Layout.slots).bindMemory(to: Int32.self, capacity: 8)
         unsafe inputs = (base + Layout.inputs).bindMemory(to: Int32.self, capacity: 8)
         unsafe recentValues = (base + Layout.recentValues).bindMemory(to: UInt8.self, capacity: 8)
+        unsafe rates = (base + Layout.rates).bindMemory(to: Int32.self, capacity: 16)
         unsafe stretch = (base + Layout.stretch).bindMemory(to: Int16.self, capacity: 4096)
         unsafe squash = (base + Layout.squash).bindMemory(to: Int16.self, capacity: 4096)
         unsafe cells.update(repeating: 2048 << 4, count: Layout.weights / 2)
         unsafe weights.update(repeating: 0, count: (Layout.slots - Layout.weights) / 4)
         unsafe recentValues.update(repeating: 0, count: 8)
+        // 65536 / (count + 1.6)
+        for count in 0..<16 { unsafe rates[count] = Int32(655_360 / (count * 10 + 16)) }
         startWeights()
         fillCurves()
     }
