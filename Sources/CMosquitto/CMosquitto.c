@@ -1,5 +1,7 @@
 // For POLLRDHUP.
 #define _GNU_SOURCE
+// Engines are deprecated, but what Debian 12 has for PKCS#11.
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "CMosquitto.h"
 
 #include <stdio.h>
@@ -15,6 +17,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <mosquitto.h>
+#include <openssl/engine.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -30,6 +34,7 @@
     X(mosquitto_destroy)                                                                                               \
     X(mosquitto_username_pw_set)                                                                                       \
     X(mosquitto_tls_set)                                                                                               \
+    X(mosquitto_void_option)                                                                                           \
     X(mosquitto_int_option)                                                                                            \
     X(mosquitto_string_option)                                                                                         \
     X(mosquitto_connect_async)                                                                                         \
@@ -218,15 +223,94 @@ int kedge_mqtt_login(void *handle, const char *user, const char *password) {
     return library.mosquitto_username_pw_set(((struct client *)handle)->mosquitto, user, password);
 }
 
-int kedge_mqtt_tls(void *handle, const char *authorities, const char *certificate, const char *key, const char *secret) {
+#ifndef OPENSSL_NO_ENGINE
+// A context with the certificate, a key that stays in a token, and OpenSSL's own checks of the server: libmosquitto's way to
+// engines opens the key's URI as if it were a file, and with its own checks a given context refuses every server (2.0.11).
+// libmosquitto brought OpenSSL into the process already.
+static int use_token(struct client *client, const char *host, const char *authorities, const char *certificate, const char *key,
+                     const char *pin) {
+    void *ssl = dlopen("libssl.so.3", RTLD_NOW | RTLD_LOCAL);
+    void *crypto = dlopen("libcrypto.so.3", RTLD_NOW | RTLD_LOCAL);
+    if (ssl == NULL || crypto == NULL) return MOSQ_ERR_NOT_SUPPORTED;
+#define OPENSSL(name, from) __typeof__(name) *real_##name = (__typeof__(name) *)dlsym(from, #name)
+    OPENSSL(ENGINE_by_id, crypto);
+    OPENSSL(ENGINE_init, crypto);
+    OPENSSL(ENGINE_free, crypto);
+    OPENSSL(ENGINE_ctrl_cmd_string, crypto);
+    OPENSSL(ENGINE_load_private_key, crypto);
+    OPENSSL(EVP_PKEY_free, crypto);
+    OPENSSL(TLS_client_method, ssl);
+    OPENSSL(SSL_CTX_new, ssl);
+    OPENSSL(SSL_CTX_free, ssl);
+    OPENSSL(SSL_CTX_use_certificate_chain_file, ssl);
+    OPENSSL(SSL_CTX_use_PrivateKey, ssl);
+    OPENSSL(SSL_CTX_load_verify_locations, ssl);
+    OPENSSL(SSL_CTX_set_default_verify_paths, ssl);
+    OPENSSL(SSL_CTX_get0_param, ssl);
+    OPENSSL(SSL_CTX_set_verify, ssl);
+    OPENSSL(SSL_CTX_ctrl, ssl);
+    OPENSSL(X509_VERIFY_PARAM_set1_host, crypto);
+    OPENSSL(X509_VERIFY_PARAM_set1_ip_asc, crypto);
+#undef OPENSSL
+    if (!real_ENGINE_by_id || !real_ENGINE_init || !real_ENGINE_free || !real_ENGINE_ctrl_cmd_string ||
+        !real_ENGINE_load_private_key || !real_EVP_PKEY_free || !real_TLS_client_method || !real_SSL_CTX_new || !real_SSL_CTX_free ||
+        !real_SSL_CTX_use_certificate_chain_file || !real_SSL_CTX_use_PrivateKey ||
+        !real_SSL_CTX_load_verify_locations || !real_SSL_CTX_set_default_verify_paths ||
+        !real_SSL_CTX_get0_param || !real_SSL_CTX_set_verify || !real_SSL_CTX_ctrl ||
+        !real_X509_VERIFY_PARAM_set1_host || !real_X509_VERIFY_PARAM_set1_ip_asc)
+        return MOSQ_ERR_NOT_SUPPORTED;
+    snprintf(client->said, sizeof client->said, "OpenSSL's engine pkcs11 cannot be used");
+    // Never finished: the key needs it as long as it lives.
+    static ENGINE *engine;
+    if (engine == NULL) {
+        ENGINE *found = real_ENGINE_by_id("pkcs11");
+        if (found == NULL) return MOSQ_ERR_TLS;
+        if (real_ENGINE_init(found) == 1) engine = found;
+        else real_ENGINE_free(found);
+        if (engine == NULL) return MOSQ_ERR_TLS;
+    }
+    snprintf(client->said, sizeof client->said, "the token has no such key, or the PIN is wrong");
+    // Not in the URI, which the engine prints when it finds no key.
+    if (pin && real_ENGINE_ctrl_cmd_string(engine, "PIN", pin, 0) != 1) return MOSQ_ERR_TLS;
+    EVP_PKEY *private = real_ENGINE_load_private_key(engine, key, NULL, NULL);
+    if (private == NULL) return MOSQ_ERR_TLS;
+    snprintf(client->said, sizeof client->said, "the certificate cannot be used, or is not that of the token's key");
+    int code = MOSQ_ERR_TLS;
+    SSL_CTX *context = real_SSL_CTX_new(real_TLS_client_method());
+    if (context && real_SSL_CTX_use_certificate_chain_file(context, certificate) == 1 &&
+        real_SSL_CTX_use_PrivateKey(context, private) == 1 &&
+        (authorities ? real_SSL_CTX_load_verify_locations(context, authorities, NULL)
+                     : real_SSL_CTX_set_default_verify_paths(context)) == 1) {
+        X509_VERIFY_PARAM *checks = real_SSL_CTX_get0_param(context);
+        if (real_X509_VERIFY_PARAM_set1_ip_asc(checks, host) != 1) real_X509_VERIFY_PARAM_set1_host(checks, host, 0);
+        real_SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+        real_SSL_CTX_ctrl(context, SSL_CTRL_SET_MIN_PROTO_VERSION, TLS1_2_VERSION, NULL);
+        code = library.mosquitto_int_option(client->mosquitto, MOSQ_OPT_SSL_CTX_WITH_DEFAULTS, 0);
+        // It takes a reference of its own.
+        if (code == MOSQ_ERR_SUCCESS)
+            code = library.mosquitto_void_option(client->mosquitto, MOSQ_OPT_SSL_CTX, context);
+        if (code == MOSQ_ERR_SUCCESS) client->said[0] = 0;
+    }
+    real_EVP_PKEY_free(private);
+    real_SSL_CTX_free(context);
+    return code;
+}
+#else
+static int use_token(struct client *client, const char *host, const char *authorities, const char *certificate,
+                     const char *key, const char *pin) {
+    (void)host; (void)authorities; (void)pin; (void)client; (void)certificate; (void)key;
+    return MOSQ_ERR_NOT_SUPPORTED;
+}
+#endif
+
+int kedge_mqtt_tls(void *handle, const char *host, const char *authorities, const char *certificate, const char *key,
+                   const char *secret) {
     struct client *client = handle;
     struct mosquitto *mosquitto = client->mosquitto;
     if (secret) client->secret = strdup(secret);
     int code = MOSQ_ERR_SUCCESS;
     if (key && strncmp(key, "pkcs11:", 7) == 0) {
-        code = library.mosquitto_string_option(mosquitto, MOSQ_OPT_TLS_ENGINE, "pkcs11");
-        if (code == MOSQ_ERR_SUCCESS) code = library.mosquitto_string_option(mosquitto, MOSQ_OPT_TLS_KEYFORM, "engine");
-        if (code != MOSQ_ERR_SUCCESS) return code;
+        return use_token(client, host, authorities, certificate, key, secret);
     }
     const char *directory = NULL;
     if (authorities == NULL) {
@@ -307,6 +391,8 @@ int kedge_mqtt_next(void *handle, int *code, const char **topic, const uint8_t *
 const char *kedge_mqtt_text(void *handle, int code) {
     struct client *client = handle;
     const char *text = code == MOSQ_ERR_ERRNO ? strerror(client->failure) : library.mosquitto_strerror(code);
+    // OpenSSL's own words say more than that there was an error.
+    if (code == MOSQ_ERR_TLS && client->said[0]) return client->said;
     snprintf(
         client->text, sizeof client->text, "%s%s%s", text, client->said[0] ? ": " : "", client->said[0] ? client->said : "");
     return client->text;
@@ -323,7 +409,7 @@ void *kedge_mqtt_new(const char *identifier, char *why, size_t capacity) {
 }
 void kedge_mqtt_free(void *client) { (void)client; }
 int kedge_mqtt_login(void *client, const char *user, const char *password) { return 1; }
-int kedge_mqtt_tls(void *client, const char *a, const char *c, const char *k, const char *s) { return 1; }
+int kedge_mqtt_tls(void *client, const char *h, const char *a, const char *c, const char *k, const char *s) { return 1; }
 int kedge_mqtt_connect(void *client, const char *host, int port, int keepalive) { return 1; }
 int kedge_mqtt_turn(void *client, int milliseconds) { return 1; }
 int kedge_mqtt_subscribe(void *client, const char *filter) { return 1; }

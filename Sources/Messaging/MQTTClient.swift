@@ -74,23 +74,13 @@ internal import Platform
         try check(unsafe kedge_mqtt_login(client, settings.user, settings.password))
         try check(
             unsafe kedge_mqtt_tls(
-                client, settings.authorities, settings.certificate, Self.key(settings), settings.keySecret),
+                client, settings.host, settings.authorities, settings.certificate, settings.key, settings.keySecret),
             setting: true)
         try check(
             unsafe kedge_mqtt_connect(client, settings.host, Int32(settings.port), Int32(settings.keepAliveSeconds)))
     }
 
     deinit { unsafe kedge_mqtt_free(raw) }
-
-    /// A token's PIN goes into its URI (RFC 7512, `pin-value`): libmosquitto has no other way for it.
-    private static func key(_ settings: Settings) -> String? {
-        guard let key = settings.key, let secret = settings.keySecret, key.utf8.starts(with: "pkcs11:".utf8) else {
-            return settings.key
-        }
-        var pin = ""
-        for byte in secret.utf8 { pin += "%" + Hex.digits(of: byte) }
-        return key + (key.utf8.contains(0x3f) ? "&" : "?") + "pin-value=" + pin
-    }
 
     /// Waits at most so long for something to happen, and gives what came.
     public func turn(milliseconds: Int32) -> [Event] {

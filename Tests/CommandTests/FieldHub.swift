@@ -136,12 +136,12 @@ final class HubProcess {
     let process = Process()
     let directory: CommandDirectory
 
-    init(_ gateway: FieldGateway) throws {
+    init(_ gateway: FieldGateway, environment: [String: String] = [:]) throws {
         directory = try CommandDirectory()
         process.executableURL = URL(filePath: "/usr/bin/env")
         process.arguments =
             ["--default-signal", gateway.kedged.path, "--config", gateway.configuration, "run", "--agent", "iothub"]
-        process.environment = ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"]
+        process.environment = environment.merging(["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"]) { given, _ in given }
         process.standardInput = FileHandle.nullDevice
         for name in ["output", "errors"] { try FileSystem.replace(directory(name), with: []) }
         process.standardOutput = try FileHandle(forWritingTo: URL(filePath: directory("output")))

@@ -63,6 +63,68 @@ struct KedgedHubIdentityTests {
         #expect(!(try other.errors()).contains("wrong"))
     }
 
+    @Test(
+        "A key that stays in a PKCS#11 token says who it is, to the right server only, and its PIN is not told",
+        .enabled(
+            if: SoftToken.isUsable,
+            "needs SoftHSM and OpenSSL's engine pkcs11 (apt: softhsm2 opensc libengine-pkcs11-openssl)"))
+    func token() throws {
+        let hub = try FieldHub(address: "127.90.1.5")
+        let gateway = try FieldGateway()
+        let place = gateway.directory
+        try FileSystem.makeDirectories(place("tokens"))
+        let settings = "directories.tokendir = \(place("tokens"))\nobjectstore.backend = file\n"
+        try FileSystem.replace(place("softhsm.conf"), with: Array(settings.utf8))
+        let environment = "SOFTHSM2_CONF=" + place("softhsm.conf")
+        let uri = "pkcs11:token=kedge;object=gw;type=private"
+        try run(
+            environment, "softhsm2-util", "--init-token", "--free", "--label", "kedge", "--so-pin", "5678", "--pin",
+            "918273")
+        try run(
+            environment, "pkcs11-tool", "--module", SoftToken.module, "--token-label", "kedge", "--login", "--pin",
+            "918273", "--keypairgen", "--key-type", "EC:prime256v1", "--label", "gw")
+        try run(
+            environment, "openssl", "req", "-x509", "-new", "-engine", "pkcs11", "-keyform", "engine", "-key",
+            uri + "?pin-value=918273", "-subj", "/CN=gw", "-days", "30", "-out", place("own.pem"))
+        let text = try run("openssl", "x509", "-in", place("own.pem"), "-noout", "-fingerprint", "-sha256")
+        let print = text.split(separator: "=").last.map { $0.filter(\.isHexDigit) } ?? ""
+        try hub.register(
+            "gw", authentication: #"{"type":"selfSigned","x509Thumbprint":{"primaryThumbprint":"\#(print)"}}"#)
+        let before = String(decoding: try FileSystem.read(gateway.configuration, limit: 1 << 20), as: UTF8.self)
+        let forwarder = try ScriptProcess("port-forwarder.py", ["127.90.1.55", "8883", hub.address, "8883"])
+        let rounds: [(host: String, pin: String, code: String?)] = [
+            (hub.address, "918273", nil), ("127.90.1.55", "918273", "hub.tls"),
+            (hub.address, "564738", "hub.credentials"),
+        ]
+        for (host, pin, code) in rounds {
+            try FileSystem.replace(place("pin"), with: Array((pin + "\n").utf8), mode: 0o600)
+            try gateway.configure { _ in
+                before + """
+
+                    [azure]
+                    host = \(FieldHub.host)
+                    device = gw
+                    gateway = \(host)
+                    ca = \(hub.authority)
+                    certificate = \(place("own.pem"))
+                    key = \(uri)
+                    key-secret = \(place("pin"))
+                    status = \(place("hub.json"))
+
+                    """
+            }
+            let process = try HubProcess(gateway, environment: ["SOFTHSM2_CONF": place("softhsm.conf")])
+            if let code {
+                try process.expectError(code)
+            } else {
+                try hub.expect("gw", "phase idle") { $0["phase"]?.text == "idle" }
+            }
+            #expect(process.stop() == 0)
+            #expect(!(try process.errors()).contains(pin))
+        }
+        withExtendedLifetime(forwarder) {}
+    }
+
     /// Attestations, as enrollments name them, and the lines of `device.ini` for them.
     static let attestations: [(name: String, path: String, lines: String)] = [
         ("key", "enrollments/gw", "dps-key = $key"), ("group key", "enrollmentGroups/fleet", "dps-group-key = $key"),

@@ -26,8 +26,10 @@ void kedge_mqtt_free(void *client);
 // Results are libmosquitto's codes (0 is success); kedge_mqtt_text tells them, with what TLS last said.
 int kedge_mqtt_login(void *client, const char *user, const char *password);
 // TLS with the authorities of a PEM file, or the system's for NULL; with a certificate and its key (PEM file, or a
-// pkcs11: URI) for one's own name. `secret` is the key's passphrase, or NULL.
-int kedge_mqtt_tls(void *client, const char *authorities, const char *certificate, const char *key, const char *secret);
+// pkcs11: URI) for one's own name. `secret` is the key's passphrase or PIN, or NULL. The
+// server must be `host`.
+int kedge_mqtt_tls(void *client, const char *host, const char *authorities, const char *certificate, const char *key,
+                   const char *secret);
 // Resolves the name and begins to connect; the rest happens in turns.
 int kedge_mqtt_connect(void *client, const char *host, int port, int keepalive);
 // Waits at most so long for something to happen, and does what is due.
