@@ -171,12 +171,20 @@ final class Daemon: @unchecked Sendable {
             case .report(let patch): report(patch)
             // Calls come over a hub only.
             case .respond(let id, let status, let payload): hub?.respond(id: id, status: status, payload: payload)
+            case .reboot: rebootOnRequest()
             }
         }
     }
 
     private func report(_ patch: JSONValue) {
         if let hub { hub.report(patch) } else { StandardStream.output.line(patch.compactText) }
+    }
+
+    /// Somebody asked for it from outside; what the engine works on goes on after it.
+    private func rebootOnRequest() {
+        do throws(Failure) { _ = try device.surroundings.power.reboot() } catch {
+            StandardStream.error.line("kedged: " + error.line)
+        }
     }
 
     /// Notes a wish at once, and lets the engine's thread see it.
@@ -255,11 +263,15 @@ final class Daemon: @unchecked Sendable {
         switch job.action {
         case .install:
             try engine.install(job.url, id: job.attempt, wanted: job.manifest, alternatives: job.sources)
+        case .download:
+            try engine.install(
+                job.url, id: job.attempt, wanted: job.manifest, alternatives: job.sources, downloadOnly: true)
         // Its pause was taken back when the wish came; one that was given since then stands. A resume that names the place
         // also starts an attempt of which this device has not heard.
         case .resume where job.url.isEmpty: try engine.goOn(job.attempt)
         case .resume:
-            try engine.install(job.url, id: job.attempt, wanted: job.manifest, alternatives: job.sources)
+            try engine.install(
+                job.url, id: job.attempt, wanted: job.manifest, alternatives: job.sources, downloadOnly: nil)
         case .pause: break
         case .cancel: try engine.cancel(job.attempt)
         case .confirm: try engine.confirm(job.attempt)
@@ -308,7 +320,8 @@ final class Daemon: @unchecked Sendable {
         let isKnown =
             status.attempt?.id == update.attempt || status.results.contains { $0.attempt == update.attempt }
             || monitor.locked { held?.attempt == update.attempt }
-        if update.action != .install || window == 0 || isKnown { return false }
+        let fetches = update.action == .install || update.action == .download
+        if !fetches || window == 0 || isKnown { return false }
         let wait = StartSpread.nanoseconds(
             device: device.configuration.identity.id,
             rollout: update.manifest?.hex ?? BundleLocation.lastName(of: update.url), windowSeconds: window)
@@ -332,7 +345,7 @@ final class Daemon: @unchecked Sendable {
             if monitor.locked({ stopping }) { return }
             StandardStream.error.line("kedged: " + error.line)
             // Somebody wanted it so: nothing failed.
-            if error.code == EngineError.pausedCode { return }
+            if error.code == EngineError.pausedCode || error.code == EngineError.stagedCode { return }
             failure = error
             if agent != .none, error.category == .state || error.category == .usage {
                 perform([.report(ReportedDocument.refusal(error))])

@@ -15,12 +15,12 @@ internal import UpdateEngine
 public struct DesiredUpdate: Equatable, Sendable {
     /// What to do.
     public enum Action: String, Sendable, CaseIterable {
-        case install, pause, resume, cancel, confirm, rollback
+        case install, download, pause, resume, cancel, confirm, rollback
     }
     /// The attempt's id: the same id never does anything twice.
     public let attempt: String
     public let action: Action
-    /// Where the bundle is; needed for `install`.
+    /// Where the bundle is; needed for `install` and `download`, which stops before anything is armed.
     public let url: String
     /// The manifest it must have, if the sender knows.
     public let manifest: Digest?
@@ -52,10 +52,12 @@ public struct DesiredUpdate: Equatable, Sendable {
         let name = try reader.optionalString("action", limit: 16) ?? Action.install.rawValue
         guard let action = Action(rawValue: name) else {
             throw JSONError(
-                .outOfBounds, at: "ota.action", "must be install, pause, resume, cancel, confirm or rollback")
+                .outOfBounds, at: "ota.action", "must be install, download, pause, resume, cancel, confirm or rollback")
         }
         let url = try reader.optionalString("url", limit: 4096) ?? ""
-        if action == .install, url.isEmpty { throw JSONError(.missing, at: "ota.url", "is missing") }
+        if action == .install || action == .download, url.isEmpty {
+            throw JSONError(.missing, at: "ota.url", "is missing")
+        }
         let manifest = try reader.optionalDigest("manifest")
         var sources: [String] = []
         for value in try reader.optionalArray("sources", most: Attempt.alternativesLimit) {

@@ -6,18 +6,19 @@ internal import StrictJSON
 /// answers with nothing; a machine that knows a direct method answers it with exactly one `respond`, at once or later.
 public struct DeviceTwins: Sendable {
     private var native = TwinMachine()
+    private var thingsPro = ThingsProMachine()
 
     public init() {}
 
     /// Hands an event to every machine, and gives what they want done, in their order.
     public mutating func handle(_ event: TwinMachine.Event) -> [TwinMachine.Effect] {
-        let effects = native.handle(event)
+        let effects = native.handle(event) + thingsPro.handle(event)
         guard case .method(let name, let id, _) = event, !Self.methods.contains(name) else { return effects }
         return effects + [.respond(id: id, status: 404, payload: Self.unknownMethod(name))]
     }
 
     /// Names of the direct methods that a machine answers. A dialect adds its own.
-    public static let methods: [String] = []
+    public static let methods: [String] = ThingsProMachine.methods
 
     private static func unknownMethod(_ name: String) -> JSONValue {
         let known = name.utf8.prefix(64).allSatisfy { $0 > 0x20 && $0 < 0x7f } ? name : "?"

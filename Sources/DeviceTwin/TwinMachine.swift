@@ -34,6 +34,8 @@ public struct TwinMachine: Sendable {
         case report(JSONValue)
         /// Answer a direct method, with a status like HTTP's.
         case respond(id: String, status: Int, payload: JSONValue)
+        /// Reboot the device, as somebody asked for; work under way goes on after it.
+        case reboot
     }
 
     private var busy = false
@@ -99,7 +101,7 @@ public struct TwinMachine: Sendable {
     private func isRepeated(_ update: DesiredUpdate) -> Bool {
         switch update.action {
         case .pause, .resume: done.last == update
-        case .install, .cancel, .confirm, .rollback: done.contains(update) || waiting == update
+        case .install, .download, .cancel, .confirm, .rollback: done.contains(update) || waiting == update
         }
     }
 
@@ -119,7 +121,8 @@ public struct TwinMachine: Sendable {
         }
         waiting = update
         // A newer wish replaces the attempt in work, which stops at its next window.
-        guard let current, update.action == .install, update.attempt != current else { return [] }
+        let replaces = update.action == .install || update.action == .download
+        guard let current, replaces, update.attempt != current else { return [] }
         return [.requestCancel(current)]
     }
 
@@ -128,7 +131,7 @@ public struct TwinMachine: Sendable {
         guard let inWork else { return [] }
         switch update.action {
         case .cancel: return update.attempt == inWork ? [.requestCancel(inWork)] : []
-        case .install: return update.attempt == inWork ? [] : [.requestCancel(inWork)]
+        case .install, .download: return update.attempt == inWork ? [] : [.requestCancel(inWork)]
         case .pause, .resume, .confirm, .rollback: return []
         }
     }

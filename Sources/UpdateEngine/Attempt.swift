@@ -18,6 +18,16 @@ public struct TransferCounters: Equatable, Sendable {
     public init() {}
 }
 
+/// How far an attempt is that is only to be downloaded for now.
+public enum Staging: String, Sendable {
+    /// It is to be installed as soon as it is there.
+    case none
+    /// It is to wait once everything is in the slot and read back.
+    case wanted
+    /// It waits there.
+    case done
+}
+
 /// One try at one release.
 public struct Attempt: Equatable, Sendable {
     /// 1 to 64 of printable ASCII without spaces.
@@ -46,6 +56,8 @@ public struct Attempt: Equatable, Sendable {
     public var armedBoot: String
     /// Why it waits although it has not ended, if it does.
     public var pause: Failure?
+    /// Whether it stops before the boot record is armed, until somebody wants it installed.
+    public var staging = Staging.none
 
     public init(id: String, location: String, wanted: Digest?) {
         self.id = id

@@ -50,9 +50,13 @@ extension Engine {
     /// - Throws: the failure that ended the attempt, or that made it pause (category `network`: the same call goes
     ///   on later from what is in the slot).
     /// `alternatives` are more places of the same bundle.
+    ///
+    /// `downloadOnly`: the attempt stops when everything is in the slot and read back, with `engine.staged`, also over
+    /// restarts. The same id with `false` installs it; with nil (a resume) that which waits is installed, and one that is
+    /// still under way stays what it is.
     public func install(
         _ location: String, id: String? = nil, wanted: Digest? = nil, alternatives: [String] = [],
-        override: [UInt8]? = nil
+        override: [UInt8]? = nil, downloadOnly: Bool? = false
     ) throws(Failure) {
         try settleRecord()
         noteBootForOverride()
@@ -76,7 +80,14 @@ extension Engine {
             if id == attempt.id || (id == nil && attempt.location == location) {
                 // A renewed URL leads to the same attempt: the manifest is the identity, not the place.
                 let isSame = attempt.location == location && attempt.alternatives == alternatives
-                let next = isSame ? attempt : attempt.moved(to: location, alternatives)
+                var next = isSame ? attempt : attempt.moved(to: location, alternatives)
+                let isWished = next.staging == .done ? downloadOnly != true : downloadOnly == false
+                if isWished, next.staging != .none {
+                    // The wish that it waited for. What is paused before it is complete still waits for its own word.
+                    if next.staging == .done { try requestResume(attempt.id) }
+                    next.staging = .none
+                    machine.note(next)
+                }
                 if let holdFailure {
                     // What is paused goes on by its own word only; its new place is kept for then.
                     machine.note(next)
@@ -91,10 +102,14 @@ extension Engine {
         if id == nil { fresh = try step { () throws(SystemError) in try randomUUID(from: outside.random) } }
         var attempt = Attempt(id: fresh, location: location, wanted: wanted)
         attempt.alternatives = alternatives
+        attempt.staging = downloadOnly == true ? .wanted : .none
         try run(attempt)
     }
 
     private func run(_ attempt: Attempt) throws(Failure) {
+        var attempt = attempt
+        // It was complete and nothing holds it any more: now it is installed.
+        if attempt.staging == .done { attempt.staging = .none }
         try checkRunningSlot()
         try latchDerived()
         try beginWork(attempt.id)
@@ -242,6 +257,7 @@ extension Attempt {
         next.progress = progress
         next.imageBytes = imageBytes
         next.pause = pause
+        next.staging = staging
         return next
     }
 }

@@ -19,6 +19,9 @@ extension Engine {
             case .readBack:
                 try timed(.readBack) { () throws(Failure) in try readBack() }
                 return .readBack
+            case .stage:
+                try stage()
+                return nil
             case .measure:
                 try timed(.measuring) { () throws(Failure) in try measure() }
                 return .measured

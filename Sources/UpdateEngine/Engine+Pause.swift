@@ -8,7 +8,19 @@ extension Engine {
     /// The attempt in work or the interrupted one, when it is asked to pause.
     var holdFailure: Failure? {
         guard let attempt = machine.attempt, machine.phase.isBeforeArming else { return nil }
-        return monitor.locked({ heldAttempt }) == attempt.id ? Failure(EngineError.paused(attempt.id)) : nil
+        if monitor.locked({ heldAttempt }) != attempt.id { return nil }
+        return Failure(attempt.staging == .done ? EngineError.staged(attempt.id) : EngineError.paused(attempt.id))
+    }
+
+    /// Everything is in the slot and was read back: the attempt waits, as one that is paused, until somebody wants it
+    /// installed. The hold is durable before the journal says so: a power cut in between leaves an attempt that waits, and
+    /// never one that installs itself.
+    func stage() throws(Failure) {
+        guard var attempt = machine.attempt else { return }
+        try requestPause(attempt.id)
+        attempt.staging = .done
+        machine.note(attempt)
+        throw Failure(EngineError.staged(attempt.id))
     }
 
     /// Throws when the attempt in work is asked to pause.

@@ -10,6 +10,7 @@ public enum EngineError: StableError, Equatable, Sendable {
     case stopped
     /// Somebody asked for a pause; the attempt stays until it goes on or is canceled.
     case paused(String)
+    case staged(String)
     /// A file system that the attempt writes to has less room than must stay free.
     case lowSpace(place: String, free: UInt64, reserve: UInt64)
     /// Another attempt waits for its reboot or is on trial.
@@ -68,6 +69,7 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .canceled: "engine.canceled"
         case .stopped: "engine.stopped"
         case .paused: "engine.paused"
+        case .staged: "engine.staged"
         case .lowSpace: "engine.low-space"
         case .attemptPending: "engine.attempt-pending"
         case .rebootPending: "engine.reboot-pending"
@@ -112,7 +114,7 @@ public enum EngineError: StableError, Equatable, Sendable {
 
     public var category: ErrorCategory {
         switch self {
-        case .busy, .stopped, .paused, .attemptPending, .rebootPending, .nothingToConfirm, .nothingToCancel,
+        case .busy, .stopped, .paused, .staged, .attemptPending, .rebootPending, .nothingToConfirm, .nothingToCancel,
             .nothingToPause, .nothingToIndex, .nothingToResume, .nothingToRollBack, .interrupted:
             .state
         case .canceled: .canceled
@@ -132,6 +134,7 @@ public enum EngineError: StableError, Equatable, Sendable {
         case .busy: "another kedged works on this device"
         case .canceled: "the attempt was canceled; the running release is untouched"
         case .stopped: "kedged was told to stop; what reached the slot is kept"
+        case .staged(let id): "attempt \(id) is downloaded and verified, and waits for the wish to install it"
         case .paused(let id): "attempt \(id) is paused on request; what reached the slot is kept"
         case .lowSpace(let place, let free, let reserve):
             "\(place) has \(free) bytes free, \(reserve) must stay free; what reached the slot is kept"
@@ -191,6 +194,7 @@ public enum EngineError: StableError, Equatable, Sendable {
         switch self {
         case .busy: "Wait until it is done, or ask it to stop with kedged cancel"
         case .stopped: "Start it again: the attempt goes on"
+        case .staged: "Install it with kedged resume, or give it up with kedged cancel"
         case .paused: "Go on with kedged resume, or give it up with kedged cancel"
         case .lowSpace: "Free space: kedged run goes on by itself, otherwise start it again"
         case .canceled, .interrupted: "Start a new attempt when it is wanted"
@@ -231,6 +235,8 @@ public enum EngineError: StableError, Equatable, Sendable {
 }
 
 extension EngineError {
+    /// `engine.staged`: the attempt waits to be installed, and nothing failed.
+    public static let stagedCode = EngineError.staged("").code
     /// `engine.paused`: the attempt waits for word, and nothing failed.
     public static let pausedCode = EngineError.paused("").code
     /// An attempt that ended with one of these waits for room.

@@ -87,6 +87,7 @@ extension Attempt {
     var json: JSONValue {
         var members: [(String, JSONValue)] = [("id", .string(id)), ("location", .string(location))]
         if let pause { members.append(("pause", pause.json)) }
+        if staging != .none { members.append(("staging", .string(staging.rawValue))) }
         if !alternatives.isEmpty {
             members.append(("alternatives", .array(alternatives.map { .string($0) })))
         }
@@ -120,6 +121,12 @@ extension Attempt {
             alternatives.append(try JSONObjectReader.string(value, at: "attempt.alternatives", limit: 8192))
         }
         if let entry = try reader.optionalObject("pause") { pause = try Failure(entry) }
+        if let name = try reader.optionalString("staging", limit: 16) {
+            guard let staging = Staging(rawValue: name) else {
+                throw JSONError(.outOfBounds, at: "attempt.staging", "is no staging")
+            }
+            self.staging = staging
+        }
         manifest = try reader.optionalDigest("manifest")
         releaseID = try text(&reader, "release")
         version = try text(&reader, "version")

@@ -41,6 +41,8 @@ public struct UpdateMachine: Equatable, Sendable {
         case transfer
         /// Read the whole target back from the medium.
         case readBack
+        /// Wait for the wish to install; nothing is armed.
+        case stage
         /// Compare the running slot with the manifest.
         case measure
         case checkHealth
@@ -119,6 +121,7 @@ public struct UpdateMachine: Equatable, Sendable {
         case .readBack:
             guard phase == .written else { return [] }
             phase = .verified
+            if attempt?.staging == .wanted { return [.stage] }
             return [.store(record.arming(tries: tries))]
         case .measured: return phase == .trial ? [.checkHealth] : []
         case .healthy: return phase == .trial ? [.store(record.confirming())] : []
@@ -212,8 +215,8 @@ public struct UpdateMachine: Equatable, Sendable {
     }
 
     static let stoppedCode = EngineError.stopped.code
-    /// Besides the network's: a stop of this process, a pause, and a full medium, on which space may come back.
-    static let passingCodes = [stoppedCode, EngineError.pausedCode] + EngineError.spaceCodes
+    /// Besides the network's: a stop of this process, a pause, a release that is only downloaded, and a full medium, on which space may come back.
+    static let passingCodes = [stoppedCode, EngineError.pausedCode, EngineError.stagedCode] + EngineError.spaceCodes
     static let wrongImageCode = EngineError.wrongImage("").code
 
     /// What a start has to do by itself, without anybody asking.

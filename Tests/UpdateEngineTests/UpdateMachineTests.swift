@@ -256,6 +256,7 @@ struct UpdateMachineTests {
             switch effect {
             case .plan: return Self.planned(machine.attempt?.id ?? "x-1")
             case .store(let record): return .stored(record)
+            case .stage: return .failed(Failure(EngineError.staged("x-1")))
             case .transfer: return .transferred
             case .readBack: return .readBack
             case .measure: return .measured
