@@ -268,7 +268,8 @@ struct CommandLineArguments: Equatable {
           [azure]    connection-string (0600 file of a device or module); or host, device, module (if it is one), and
                      access-key (0600 file, base64), or certificate and key (PEM files or a pkcs11: URI), key-secret;
                      ca (PEM file; the system's), gateway (edge hub to connect to), port (8883), token-seconds (3600),
-                     keep-alive (120 s), model-id, status (file for how it goes; /run/kedge/hub.json);
+                     keep-alive (120 s), model-id, root-keys, status (file for how it goes;
+                     /run/kedge/hub.json);
                      or, instead of host and device, a provisioning service: dps-scope, dps-registration, dps-key or
                      dps-group-key (0600 files, base64) or certificate and key, dps-endpoint
           [network ethernet], [network wifi], [network cellular]

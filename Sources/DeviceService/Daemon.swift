@@ -84,9 +84,27 @@ final class Daemon: @unchecked Sendable {
         guard let configuration = device.configuration.hub else {
             throw Failure(ServiceError.usage("--agent iothub needs the section [azure] in device.ini"))
         }
+        if let machine = try deviceUpdate(configuration) { twin = DeviceTwins(deviceUpdate: machine) }
         hub = try HubAgent(
             configuration, data: device.configuration.data, device.surroundings,
             timeFloor: engine.status.time.lowerBound)
+    }
+
+    /// The Device Update dialect, where the model id that is announced asks for it.
+    private func deviceUpdate(_ configuration: HubConfiguration) throws(Failure) -> DeviceUpdateMachine? {
+        guard let model = configuration.model, DeviceUpdateMachine.isModel(model) else { return nil }
+        let identity = device.configuration.identity
+        var machine = DeviceUpdateMachine(.init(manufacturer: identity.vendor, model: identity.deviceClass))
+        if let path = configuration.rootKeys {
+            let bytes: [UInt8]
+            do throws(SystemError) {
+                bytes = try FileSystem.read(path, limit: DeviceUpdateTrust.packageLimit)
+            } catch { throw Failure(error) }
+            do throws(DeviceUpdateError) {
+                try machine.adopt(rootKeys: String(decoding: bytes, as: UTF8.self))
+            } catch { throw Failure(error) }
+        }
+        return machine
     }
 
     // MARK: the listening thread

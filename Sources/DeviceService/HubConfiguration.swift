@@ -25,6 +25,8 @@ struct HubConfiguration: Equatable, Sendable {
     var keepAliveSeconds: UInt16
     /// DTDL model to announce.
     var model: String?
+    /// Root-key package of Azure Device Update, as a file.
+    var rootKeys: String?
     /// File for how the connection goes; in memory, since it changes with the line.
     var status: String
 
@@ -80,6 +82,7 @@ struct HubConfiguration: Equatable, Sendable {
         tokenSeconds = try reader.number(Self.section, "token-seconds", Self.tokenRange, default: 3600)
         keepAliveSeconds = UInt16(try reader.number(Self.section, "keep-alive", Self.keepAliveRange, default: 120))
         model = try optional("model-id")
+        rootKeys = try optional("root-keys")
         status = try optional("status") ?? "/run/kedge/hub.json"
     }
 

@@ -8,11 +8,14 @@ public struct DeviceTwins: Sendable {
     private var native = TwinMachine()
     private var thingsPro = ThingsProMachine()
 
-    public init() {}
+    private var deviceUpdate: DeviceUpdateMachine?
+
+    /// `deviceUpdate` where this device is one of Azure Device Update's.
+    public init(deviceUpdate: DeviceUpdateMachine? = nil) { self.deviceUpdate = deviceUpdate }
 
     /// Hands an event to every machine, and gives what they want done, in their order.
     public mutating func handle(_ event: TwinMachine.Event) -> [TwinMachine.Effect] {
-        let effects = native.handle(event) + thingsPro.handle(event)
+        let effects = native.handle(event) + thingsPro.handle(event) + (deviceUpdate?.handle(event) ?? [])
         guard case .method(let name, let id, _) = event, !Self.methods.contains(name) else { return effects }
         return effects + [.respond(id: id, status: 404, payload: Self.unknownMethod(name))]
     }

@@ -279,7 +279,8 @@ public struct ThingsProMachine: Sendable {
         guard let job = jobs.last else { return [] }
         let section = job.reported
         if section == lastSection { return [] }
-        if let now, let lastSection, Self.still(section) == Self.still(lastSection),
+        // Only while bytes come: a later phase may be the last change for long.
+        if let now, status?.phase == .fetching, let lastSection, Self.still(section) == Self.still(lastSection),
             now &- lastReportAt < Self.progressInterval
         {
             return []

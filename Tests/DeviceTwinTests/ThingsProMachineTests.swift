@@ -110,6 +110,14 @@ struct ThingsProMachineTests {
         #expect(report(machine.handle(.status(Self.status(.fetching, handled: 300), at: 6_000_000_000))) != nil)
     }
 
+    @Test("A step behind the download is told at once: it may be the last change before the reboot")
+    func steps() {
+        var machine = begun()
+        _ = machine.handle(.status(Self.status(.verified), at: 1))
+        let armed = report(machine.handle(.status(Self.status(.armed), at: 2)))
+        #expect(armed?["tasks"]?["1"]?["progress"]?.number == 50)
+    }
+
     @Test("Download only succeeds when everything is in the slot, and a later job installs it under a new id")
     func twoSteps() {
         var machine = begun(installs: false)
