@@ -10,8 +10,9 @@ struct BundleHead: Sendable {
     /// The bytes it was made from: header, signatures, manifest, chunk tables.
     let bytes: [UInt8]
 
-    /// What the first request asks for: enough for the head of most releases (3000 windows of 1 MiB).
-    static let firstRequest: UInt64 = 256 * 1024
+    /// What the first request asks for: enough for the head of most releases (350 windows of 1 MiB, of 76 bytes each). A
+    /// longer head costs one request more; what is asked for beyond a head is fetched for nothing.
+    static let firstRequest: UInt64 = 32 * 1024
 
     /// Verifies kept bytes again: signature, digests, everything.
     init(verifying bytes: [UInt8], trust: TrustStore) throws(Failure) {

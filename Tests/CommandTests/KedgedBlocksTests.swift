@@ -49,7 +49,7 @@ struct KedgedBlocksTests {
     }
 
     /// Few changed blocks, the new ones, their windows' pages, the index, the head, the end.
-    private static let little: UInt64 = 256 << 10 + 160 << 10
+    private static let little: UInt64 = 32 << 10 + 160 << 10
 
     @Test("An unknown base costs the blocks that changed, and the status says what came of it")
     func unknownBase() throws {

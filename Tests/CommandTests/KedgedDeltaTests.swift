@@ -101,7 +101,7 @@ struct KedgedDeltaTests {
         #expect(try gateway.digest("rootfs", "b") == running)
         let sizes = try updated.sizes()
         // One request for the head, and the end of the bundle.
-        let most = sizes.delta + 256 << 10 + 64
+        let most = sizes.delta + 32 << 10 + 64
         #expect(try updated.server.bytesSent() <= most)
         #expect(sizes.delta * 10 < sizes.windows)
         let status = try gateway.status()

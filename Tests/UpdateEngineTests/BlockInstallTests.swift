@@ -286,7 +286,7 @@ import Testing
         for place in stride(from: 4096, to: next.count, by: 40_000) { next[place] ^= 0x55 }
         let bundle = try release(FormRequest(blocks: true), next)
         let sizes = try sizes(bundle)
-        device.breakAfter = (256 << 10) + Int(sizes.index) + bytes
+        device.breakAfter = Int(BundleHead.firstRequest) + Int(sizes.index) + bytes
         let engine = try device.engine()
         #expect(throws: Failure.self) { try engine.install(bundle, id: "x") }
         device.breakAfter = .max

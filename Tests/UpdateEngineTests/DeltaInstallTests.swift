@@ -74,7 +74,7 @@ import Testing
         #expect(engine.status.plan?.items[0].form == .delta)
         #expect(counters.forms[.delta].fetched < 60_000 && counters.forms[.windows].fetched == 0)
         // The head's request, and the end of the bundle.
-        #expect(counters.fetched <= counters.forms[.delta].fetched + 256 << 10 + 64)
+        #expect(counters.fetched <= counters.forms[.delta].fetched + BundleHead.firstRequest + 64)
         #expect(counters.forms[.delta].reused > 3_500_000)
         #expect(counters.forms[.delta].written == counters.written && counters.written == UInt64(new.count))
         #expect(counters.forms.fallbackWindows == 0)
@@ -227,7 +227,7 @@ import Testing
         let bundle = try second(
             FormRequest(bases: [BaseSource(path: first)]), images: [("rootfs", Array(old.prefix(3 << 20)) + noise)])
         let size = try Int(FileSystem.size(of: bundle))
-        device.breakAfter = 256 << 10 + size * percent / 100
+        device.breakAfter = Int(BundleHead.firstRequest) + size * percent / 100
         let thrown = failure { try device.engine().install(bundle, id: "x-1") }
         overNetwork()
         let engine = try device.engine()
@@ -240,7 +240,7 @@ import Testing
         let counters = try #require(engine.status.attempt).counters
         // Two heads, two tables, and a batch of 1 MiB again.
         #expect(
-            counters.fetched <= delta.payload + UInt64(2 * delta.table.length) + 2 * 256 << 10 + 2 << 20)
+            counters.fetched <= delta.payload + UInt64(2 * delta.table.length) + 2 * BundleHead.firstRequest + 2 << 20)
     }
 
     @Test("A group that arrives damaged is asked for again, and ends the attempt when it stays so")

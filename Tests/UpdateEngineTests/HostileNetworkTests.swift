@@ -45,7 +45,7 @@ struct HostileCase: CustomTestStringConvertible, Sendable {
     var testDescription: String { title }
 
     /// What the first request for a bundle asks for: an attempt that goes on in another run fetches it again.
-    static let headBytes: UInt64 = 256 * 1024
+    static let headBytes = BundleHead.firstRequest
     /// Body bytes of a refused answer that are read.
     static let discarded: UInt64 = 64 * 1024
     static let window: UInt64 = 1 << 20
