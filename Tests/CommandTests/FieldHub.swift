@@ -23,7 +23,8 @@ final class FieldHub {
 
     var authority: String { directory("hub/ca.pem") }
 
-    /// Starts it, or starts it again with the state that it kept.
+    /// Starts it, or starts it again with the state that it kept. The shell closes its output, so that a hub that does not
+    /// start (its address is taken) ends the wait for its first lines.
     func start(_ names: [String] = []) throws {
         process = Process()
         input = Pipe()
@@ -34,7 +35,7 @@ final class FieldHub {
                 "-c",
                 """
                 env --default-signal "$0" --directory "$1" --address "$2" --host-name \(Self.host) --service-port 0 \
-                --quiet "${@:3}" & read _; kill $!; wait $!
+                --quiet "${@:3}" & exec >&-; read _; kill $!; wait $!
                 """, program, directory("hub"), address,
             ] + names.flatMap { ["--name", $0] }
         let output = Pipe()

@@ -33,7 +33,7 @@ struct KedgedDialectTests {
 
     @Test("A ThingsPro back end downloads, and installs after a restart; its words are those of the vendor")
     func thingsPro() throws {
-        let hub = try FieldHub(address: "127.90.1.1")
+        let hub = try FieldHub(address: "127.90.2.1")
         try hub.register("gw")
         let gateway = try FieldGateway()
         try gateway.follow(hub, "gw")
@@ -73,7 +73,7 @@ struct KedgedDialectTests {
 
     @Test("At Device Update it says who it is, believes what Microsoft signed, and refuses what it cannot carry out")
     func deviceUpdate() throws {
-        let hub = try FieldHub(address: "127.90.1.2")
+        let hub = try FieldHub(address: "127.90.2.2")
         try hub.register("gw")
         let gateway = try FieldGateway()
         let root = FileSystem.parent(of: FileSystem.parent(of: FileSystem.parent(of: #filePath)))
@@ -109,7 +109,7 @@ struct KedgedDialectTests {
 
     @Test("A root-key package that is not signed by Microsoft's roots stops the start, and says why")
     func rootKeys() throws {
-        let hub = try FieldHub(address: "127.90.1.3")
+        let hub = try FieldHub(address: "127.90.2.3")
         try hub.register("gw")
         let gateway = try FieldGateway()
         let path = gateway.directory("keys.json")

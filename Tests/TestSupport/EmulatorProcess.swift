@@ -25,7 +25,7 @@ public final class EmulatorProcess {
             "-c",
             """
             env --default-signal "$0" --directory "$1" --address "$2" --host-name hub.example.test --service-port 0 \
-            --quiet & read _; kill $!; wait $!
+            --quiet & exec >&-; read _; kill $!; wait $!
             """, program, directory, address,
         ]
         let output = Pipe()
