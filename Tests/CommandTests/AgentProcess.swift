@@ -4,31 +4,12 @@ import StrictJSON
 import Testing
 
 /// `kedged run --agent stdio` with a test in the agent's place.
-final class AgentProcess {
-    let process = Process()
-    private let directory: CommandDirectory
+final class AgentProcess: KedgedProcess {
     private let input = Pipe()
     private var isOpen = true
 
     init(_ gateway: FieldGateway, _ more: [String] = []) throws {
-        directory = try CommandDirectory()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments =
-            ["--default-signal", gateway.kedged.path, "--config", gateway.configuration, "run", "--agent", "stdio"]
-            + more
-        process.environment = ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"]
-        process.standardInput = input
-        for name in ["output", "errors"] { try FileSystem.replace(directory(name), with: []) }
-        process.standardOutput = try FileHandle(forWritingTo: URL(filePath: directory("output")))
-        process.standardError = try FileHandle(forWritingTo: URL(filePath: directory("errors")))
-        try process.run()
-    }
-
-    deinit {
-        if process.isRunning {
-            kill(process.processIdentifier, SIGKILL)
-            process.waitUntilExit()
-        }
+        try super.init(gateway, ["run", "--agent", "stdio"] + more, input: input)
     }
 
     /// Writes one line to its input.
@@ -59,8 +40,6 @@ final class AgentProcess {
         }
     }
 
-    func errors() throws -> String { String(decoding: try directory.bytes("errors"), as: UTF8.self) }
-
     /// Phases in the order of the reports, each once.
     func phases() throws -> [String] {
         var phases: [String] = []
@@ -90,11 +69,5 @@ final class AgentProcess {
         try expect("phase \(phase)") {
             $0["phase"]?.text == phase && (attempt == nil || $0["attempt"]?.text == attempt)
         }
-    }
-
-    /// Waits for its end; the exit status, or -1 after a signal.
-    func end() -> Int32 {
-        process.waitUntilExit()
-        return process.terminationReason == .exit ? process.terminationStatus : -1
     }
 }

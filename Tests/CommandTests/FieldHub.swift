@@ -1,6 +1,7 @@
 import Foundation
 import Platform
 import StrictJSON
+import TestSupport
 import Testing
 
 /// A built emulator on an address of its own, driven through its service API. It ends with this object.
@@ -9,9 +10,7 @@ final class FieldHub {
     static let key = Base64.encode([UInt8](repeating: 0x6b, count: 32))
     let address: String
     let directory: CommandDirectory
-    private var owner = ""
-    private var process = Process()
-    private var input = Pipe()
+    private var emulator: EmulatorProcess?
 
     init(address: String, names: [String] = []) throws {
         self.address = address
@@ -19,45 +18,14 @@ final class FieldHub {
         try start(names)
     }
 
-    deinit { stop() }
-
     var authority: String { directory("hub/ca.pem") }
 
-    /// Starts it, or starts it again with the state that it kept. The shell closes its output, so that a hub that does not
-    /// start (its address is taken) ends the wait for its first lines.
+    /// Starts it, or starts it again with the state that it kept.
     func start(_ names: [String] = []) throws {
-        process = Process()
-        input = Pipe()
-        let program = try BuiltCommand("iothub-emulator").path
-        process.executableURL = URL(filePath: "/bin/bash")
-        process.arguments =
-            [
-                "-c",
-                """
-                env --default-signal "$0" --directory "$1" --address "$2" --host-name \(Self.host) --service-port 0 \
-                --quiet "${@:3}" & exec >&-; read _; kill $!; wait $!
-                """, program, directory("hub"), address,
-            ] + names.flatMap { ["--name", $0] }
-        let output = Pipe()
-        process.standardInput = input
-        process.standardOutput = output
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        var text = ""
-        while !text.contains("owner: ") || !text.hasSuffix("\n") {
-            let data = output.fileHandleForReading.availableData
-            if data.isEmpty { break }
-            text += String(decoding: data, as: UTF8.self)
-        }
-        let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("owner: ") }, "\(text)")
-        owner = String(line.dropFirst(7))
+        emulator = try EmulatorProcess(address: address, directory: directory("hub"), names: names)
     }
 
-    func stop() {
-        if !process.isRunning { return }
-        try? input.fileHandleForWriting.close()
-        process.waitUntilExit()
-    }
+    func stop() { emulator = nil }
 
     /// One call of the service API: status and answer.
     @discardableResult
@@ -65,7 +33,7 @@ final class FieldHub {
         let script = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "hub-service.py").path
         let python = Process()
         python.executableURL = URL(filePath: "/usr/bin/python3")
-        python.arguments = ["-B", script, owner, authority, method, path]
+        python.arguments = ["-B", script, try #require(emulator).owner, authority, method, path]
         let input = Pipe()
         let output = Pipe()
         python.standardInput = input
@@ -98,8 +66,8 @@ final class FieldHub {
         try desire(device, #"{"attempt":"\#(attempt)","url":"\#(url)","action":"install"}"#)
     }
 
-    func reported(_ device: String) throws -> JSONValue {
-        try call("GET", "/twins/\(device)").body["properties"]?["reported"]?["ota"] ?? .null
+    func reported(_ device: String, _ section: String = "ota") throws -> JSONValue {
+        try call("GET", "/twins/\(device)").body["properties"]?["reported"]?[section] ?? .null
     }
 
     func fault(_ device: String, _ switches: String) throws {
@@ -110,12 +78,12 @@ final class FieldHub {
     /// Waits for a reported section that fits, at most a minute.
     @discardableResult
     func expect(
-        _ device: String, _ what: String, sourceLocation: SourceLocation = #_sourceLocation,
-        _ fits: (JSONValue) -> Bool
+        _ device: String, _ what: String, in section: String = "ota",
+        sourceLocation: SourceLocation = #_sourceLocation, _ fits: (JSONValue) -> Bool
     ) throws -> JSONValue {
         var last = JSONValue.null
         for _ in 0..<300 {
-            last = try reported(device)
+            last = try reported(device, section)
             if fits(last) { return last }
             SystemTime().sleep(nanoseconds: 100_000_000)
         }
@@ -133,31 +101,10 @@ final class FieldHub {
 }
 
 /// `kedged run --agent iothub` on a gateway.
-final class HubProcess {
-    let process = Process()
-    let directory: CommandDirectory
-
+final class HubProcess: KedgedProcess {
     init(_ gateway: FieldGateway, environment: [String: String] = [:]) throws {
-        directory = try CommandDirectory()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments =
-            ["--default-signal", gateway.kedged.path, "--config", gateway.configuration, "run", "--agent", "iothub"]
-        process.environment = environment.merging(["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"]) { given, _ in given }
-        process.standardInput = FileHandle.nullDevice
-        for name in ["output", "errors"] { try FileSystem.replace(directory(name), with: []) }
-        process.standardOutput = try FileHandle(forWritingTo: URL(filePath: directory("output")))
-        process.standardError = try FileHandle(forWritingTo: URL(filePath: directory("errors")))
-        try process.run()
+        try super.init(gateway, ["run", "--agent", "iothub"], input: FileHandle.nullDevice, environment: environment)
     }
-
-    deinit {
-        if process.isRunning {
-            kill(process.processIdentifier, SIGKILL)
-            process.waitUntilExit()
-        }
-    }
-
-    func errors() throws -> String { String(decoding: try directory.bytes("errors"), as: UTF8.self) }
 
     /// Waits for a line on standard error that has `text`, at most 40 s.
     func expectError(_ text: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
@@ -173,8 +120,7 @@ final class HubProcess {
     @discardableResult
     func stop() -> Int32 {
         if process.isRunning { kill(process.processIdentifier, SIGTERM) }
-        process.waitUntilExit()
-        return process.terminationReason == .exit ? process.terminationStatus : -1
+        return end()
     }
 }
 

@@ -7,23 +7,6 @@ import Testing
 /// The dialects of the twin, spoken by the real `kedged` at the emulated hub.
 @Suite("kedged: the dialects of the twin", Needs.partitioner, Needs.mosquitto)
 struct KedgedDialectTests {
-    private func section(_ hub: FieldHub, _ name: String) throws -> JSONValue {
-        try hub.call("GET", "/twins/gw").body["properties"]?["reported"]?[name] ?? .null
-    }
-
-    @discardableResult
-    private func expect(
-        _ hub: FieldHub, _ name: String, _ what: String, _ fits: (JSONValue) -> Bool
-    ) throws -> JSONValue {
-        var last = JSONValue.null
-        for _ in 0..<300 {
-            last = try section(hub, name)
-            if fits(last) { return last }
-            SystemTime().sleep(nanoseconds: 100_000_000)
-        }
-        return try #require(nil as JSONValue?, "no \(what) in \(last.compactText)")
-    }
-
     private func method(_ hub: FieldHub, _ name: String, _ payload: String) throws -> (status: Int64, payload: String) {
         let body = #"{"methodName":"\#(name)","payload":\#(payload),"responseTimeoutInSeconds":20}"#
         let (status, answer) = try hub.call("POST", "/twins/gw/methods", body)
@@ -44,18 +27,18 @@ struct KedgedDialectTests {
         #expect(try method(hub, upgrade, #"{"id":1,"runInstallation":true}"#).status == 404)
         let made = try method(hub, upgrade, #"{"downloadURL":"\#(bundle)","runInstallation":false}"#)
         #expect(made.status == 200 && made.payload == #"{"data":{"id":1}}"#)
-        let there = try expect(hub, "installations", "a download") { $0["state"]?.text == "succeed" }
+        let there = try hub.expect("gw", "a download", in: "installations") { $0["state"]?.text == "succeed" }
         #expect(there["tasks"]?["0"]?["progress"]?.number == 100 && there["tasks"]?["arraySize"]?.number == 1)
-        #expect(try section(hub, "ota")["pause"]?["code"]?.text == "engine.staged")
+        #expect(try hub.reported("gw")["pause"]?["code"]?.text == "engine.staged")
         #expect(process.stop() == 0)
         // Boots and starts in between neither arm it nor lose it.
         try gateway.powerOn()
         process = try HubProcess(gateway)
         try hub.expect("gw", "the staged attempt") { $0["pause"]?["code"]?.text == "engine.staged" }
-        #expect(try section(hub, "ota")["running"]?["slot"]?.text == "a")
+        #expect(try hub.reported("gw")["running"]?["slot"]?.text == "a")
         let job = try method(hub, upgrade, #"{"id":1,"runInstallation":true}"#)
         #expect(job.status == 200 && job.payload == #"{"data":{"id":2}}"#)
-        let armed = try expect(hub, "installations", "an armed release") {
+        let armed = try hub.expect("gw", "an armed release", in: "installations") {
             $0["tasks"]?["0"]?["progress"]?.number == 50
         }
         #expect(armed["parameter"]?["jobID"]?.number == 1 && armed["state"]?.text == "running")
@@ -64,10 +47,10 @@ struct KedgedDialectTests {
         #expect(process.stop() == 0)
         try gateway.powerOn()
         process = try HubProcess(gateway)
-        try expect(hub, "installations", "success") {
+        try hub.expect("gw", "success", in: "installations") {
             $0["state"]?.text == "succeed" && $0["tasks"]?["1"]?["type"]?.text == "install"
         }
-        #expect(try section(hub, "ota")["running"]?["slot"]?.text == "b")
+        #expect(try hub.reported("gw")["running"]?["slot"]?.text == "b")
         process.stop()
     }
 
@@ -82,7 +65,7 @@ struct KedgedDialectTests {
             hub, "gw",
             "model-id = dtmi:azure:iot:deviceUpdateModel;3\nroot-keys = \(fixtures)microsoft-root-keys.json\n")
         let process = try HubProcess(gateway)
-        let who = try expect(hub, "deviceUpdate", "an agent") { $0["agent"]?["deviceProperties"] != nil }
+        let who = try hub.expect("gw", "an agent", in: "deviceUpdate") { $0["agent"]?["deviceProperties"] != nil }
         #expect(who["__t"]?.text == "c")
         #expect(who["agent"]?["compatPropertyNames"]?.text == "manufacturer,model")
         let service = String(
@@ -92,7 +75,7 @@ struct KedgedDialectTests {
             #expect(try hub.call("PATCH", "/twins/gw", body).status == 200)
         }
         try desire(service)
-        let refused = try expect(hub, "deviceUpdate", "a refusal") { $0["agent"]?["state"]?.number == 255 }
+        let refused = try hub.expect("gw", "a refusal", in: "deviceUpdate") { $0["agent"]?["state"]?.number == 255 }
         #expect(
             refused["agent"]?["lastInstallResult"]?["resultDetails"]?.text
                 == "device-update.manifest: instructions.steps: must be one step of kedge/bundle:1")
@@ -100,7 +83,7 @@ struct KedgedDialectTests {
         #expect(refused["agent"]?["workflow"]?["id"]?.text == "test-workflow-id")
         // The same, changed by somebody who can write twins and has no key of Microsoft's.
         try desire(service.replacing("Virtual-Vacuum", with: "Virtual-Gateway"))
-        try expect(hub, "deviceUpdate", "a wrong signature") {
+        try hub.expect("gw", "a wrong signature", in: "deviceUpdate") {
             $0["agent"]?["lastInstallResult"]?["resultDetails"]?.text
                 == "device-update.signature: the manifest is not the one that was signed"
         }

@@ -9,25 +9,32 @@ public final class EmulatorProcess {
     public let owner: String
     private let process = Process()
     private let input = Pipe()
+    /// Whether the directory goes with this object.
+    private let isPassing: Bool
 
     /// It did not say where it listens.
     public struct Failure: Error {
         public let output: String
     }
 
-    public init(address: String) throws {
+    /// `directory` keeps the hub's state for another start; `names` are further names of its certificate.
+    public init(address: String, directory: String? = nil, names: [String] = []) throws {
         self.address = address
-        directory = FileManager.default.temporaryDirectory.path + "/kedge-hub-\(UUID().uuidString.prefix(8))"
+        isPassing = directory == nil
+        self.directory =
+            directory ?? FileManager.default.temporaryDirectory.path + "/kedge-hub-\(UUID().uuidString.prefix(8))"
         let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         let program = URL(filePath: tests).deletingLastPathComponent().appending(path: "iothub-emulator").path
         process.executableURL = URL(filePath: "/bin/bash")
-        process.arguments = [
-            "-c",
-            """
-            env --default-signal "$0" --directory "$1" --address "$2" --host-name hub.example.test --service-port 0 \
-            --quiet & exec >&-; read _; kill $!; wait $!
-            """, program, directory, address,
-        ]
+        // The shell closes its output, so that a hub that does not start (its address is taken) ends the wait for its lines.
+        process.arguments =
+            [
+                "-c",
+                """
+                env --default-signal "$0" --directory "$1" --address "$2" --host-name hub.example.test --service-port 0 \
+                --quiet "${@:3}" & exec >&-; read _; kill $!; wait $!
+                """, program, self.directory, address,
+            ] + names.flatMap { ["--name", $0] }
         let output = Pipe()
         process.standardInput = input
         process.standardOutput = output
@@ -51,6 +58,6 @@ public final class EmulatorProcess {
 
     deinit {
         _ = stop()
-        try? FileManager.default.removeItem(atPath: directory)
+        if isPassing { try? FileManager.default.removeItem(atPath: directory) }
     }
 }

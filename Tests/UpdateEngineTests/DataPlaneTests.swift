@@ -35,13 +35,6 @@ import Testing
         return { watched }
     }
 
-    private func failure(_ body: () throws -> Void) -> Failure? {
-        do {
-            try body()
-            return nil
-        } catch { return error as? Failure }
-    }
-
     @Test("At most five MiB are ever written and not flushed")
     func bounds() throws {
         let watched = watch()

@@ -37,13 +37,6 @@ import Testing
     /// As from a network: local places would give windows.
     private func overNetwork() { device.breakAfter = .max }
 
-    private func failure(_ body: () throws -> Void) -> Failure? {
-        do {
-            try body()
-            return nil
-        } catch { return error as? Failure }
-    }
-
     private func payloadOffset(_ bundle: String) throws -> UInt64 {
         let bytes = try FileSystem.read(bundle, limit: 1 << 26)
         return try BundleHeader.decode(bytes.rawBytes).payloadOffset

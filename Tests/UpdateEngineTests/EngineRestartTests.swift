@@ -16,13 +16,6 @@ struct EngineRestartTests {
 
     init() throws { device = try TestDevice() }
 
-    private func failure(_ body: () throws -> Void) -> Failure? {
-        do {
-            try body()
-            return nil
-        } catch { return error as? Failure }
-    }
-
     /// Installs, boots and confirms.
     private func confirmed(_ bundle: String, id: String) throws {
         try device.engine().install(bundle, id: id)

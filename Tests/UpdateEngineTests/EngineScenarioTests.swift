@@ -14,13 +14,6 @@ import Testing
 
     init() throws { device = try TestDevice() }
 
-    private func failure(_ body: () throws -> Void) -> Failure? {
-        do {
-            try body()
-            return nil
-        } catch { return error as? Failure }
-    }
-
     @Test("A good release is written, armed, tried and confirmed, and the floor follows")
     func goodRelease() throws {
         let bundle = try device.bundle("r1", sequence: 5, security: 3, images: [("rootfs", image), ("bios", bios)])

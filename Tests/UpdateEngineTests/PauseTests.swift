@@ -17,13 +17,6 @@ struct PauseTests {
         bundle = try device.bundle("r1", images: [("rootfs", image)])
     }
 
-    private func failure(_ body: () throws -> Void) -> Failure? {
-        do {
-            try body()
-            return nil
-        } catch { return error as? Failure }
-    }
-
     /// Another process asks for a pause as soon as the attempt is in this phase, with this much done.
     private func pauses(in phase: Phase, after bytes: UInt64 = 0) -> Watcher {
         Watcher { status in

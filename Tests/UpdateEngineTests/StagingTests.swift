@@ -16,13 +16,6 @@ struct StagingTests {
         bundle = try device.bundle("r1", images: [("rootfs", image)])
     }
 
-    private func failure(_ body: () throws -> Void) -> Failure? {
-        do {
-            try body()
-            return nil
-        } catch { return error as? Failure }
-    }
-
     private func stage() throws {
         let failure = failure { try device.engine().install(bundle, id: "x-1", downloadOnly: true) }
         #expect(failure?.code == "engine.staged" && failure?.category == .state)

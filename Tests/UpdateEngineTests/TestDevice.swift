@@ -377,3 +377,11 @@ private final class FixedTime: TimeSource, @unchecked Sendable {
     func realSeconds() -> Int64 { device.clock }
     func sleep(nanoseconds: UInt64) {}
 }
+
+/// The failure with which something ends; nil when it does not fail.
+func failure(_ body: () throws -> Void) -> Failure? {
+    do {
+        try body()
+        return nil
+    } catch { return error as? Failure }
+}
