@@ -149,7 +149,7 @@ if !deviceOnly {
         // Releases to fleets: the service side of an IoT Hub.
         .target(
             name: "FleetRollout",
-            dependencies: ["BundleFormat", "CCurl", "CCurlLoader", "COpenSSL", "Platform", "StrictJSON"],
+            dependencies: ["BundleFormat", "CCurl", "CCurlLoader", "Platform", "StrictJSON"],
             swiftSettings: strict),
         .executableTarget(
             name: "kedge",

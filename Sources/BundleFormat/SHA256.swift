@@ -52,4 +52,14 @@ internal import Platform
 
     /// The digest of an array.
     public static func digest(of bytes: [UInt8]) -> Digest { digest(of: bytes.rawBytes) }
+
+    /// HMAC-SHA256 of a text (RFC 2104), 32 bytes.
+    public static func authenticationCode(of text: String, key: [UInt8]) -> [UInt8] {
+        let message = Array(text.utf8)
+        var code = [UInt8](repeating: 0, count: Digest.byteCount)
+        var length = UInt32(code.count)
+        let done = unsafe HMAC(EVP_sha256(), key, Int32(key.count), message, message.count, &code, &length)
+        precondition(unsafe done != nil && Int(length) == code.count, "HMAC-SHA256 is in every OpenSSL")
+        return code
+    }
 }

@@ -1,4 +1,5 @@
 internal import Platform
+internal import StrictJSON
 internal import UpdateEngine
 
 /// A small document in a file of the data directory, 0600.
@@ -14,4 +15,15 @@ final class FileDocument: KeptDocument {
     }
 
     func write(_ bytes: [UInt8]) throws(SystemError) { try FileSystem.replace(path, with: bytes, mode: 0o600) }
+}
+
+extension JSONValue {
+    /// What a file has; nil when nothing is there, or nothing that can be read.
+    init?(keptIn path: String, limit: Int) {
+        do throws(SystemError) {
+            if try FileSystem.kind(of: path) == nil { return nil }
+            let bytes = try FileSystem.read(path, limit: limit)
+            do throws(JSONError) { self = try JSONValue.parse(bytes, limit: limit) } catch { return nil }
+        } catch { return nil }
+    }
 }

@@ -48,9 +48,9 @@ final class HubAgent: @unchecked Sendable {
         } catch {
             throw Failure(error)
         }
-        var seed: UInt64 = 0
+        let seed: UInt64
         do throws(SystemError) {
-            for byte in try surroundings.random.bytes(8) { seed = seed << 8 | UInt64(byte) }
+            seed = try randomNumber(from: surroundings.random)
         } catch {
             throw Failure(error)
         }
@@ -154,8 +154,7 @@ final class HubAgent: @unchecked Sendable {
             switch event {
             case .connected: handle(.connected)
             case .refused(let code):
-                // 4 and 5: bad user name or password, not authorized.
-                handle(.refused(code == 4 || code == 5 ? .unauthorized : .refused(code)))
+                handle(.refused(MQTTClient.refusesIdentity(code) ? .unauthorized : .refused(code)))
             case .lost(let error):
                 self.client = nil
                 handle(.lost(.connection(Failure(error))))
@@ -245,11 +244,7 @@ final class HubAgent: @unchecked Sendable {
 
     /// What the file says, for another process; nil when there is none.
     static func lastStatus(_ configuration: HubConfiguration) -> JSONValue? {
-        do throws(SystemError) {
-            if try FileSystem.kind(of: configuration.status) == nil { return nil }
-            let bytes = try FileSystem.read(configuration.status, limit: 64 * 1024)
-            do throws(JSONError) { return try JSONValue.parse(bytes, limit: 64 * 1024) } catch { return nil }
-        } catch { return nil }
+        JSONValue(keptIn: configuration.status, limit: 64 * 1024)
     }
 
     /// For `kedged status`. That nobody can read it stops nothing.
@@ -289,15 +284,9 @@ final class HubOutbox: Sendable {
 
     /// Nil when nothing is there, or nothing that can be read: the next report brings the whole section again.
     func read() -> JSONValue? {
-        do throws(SystemError) {
-            if try FileSystem.kind(of: path) == nil { return nil }
-            let bytes = try FileSystem.read(path, limit: Self.limit)
-            do throws(JSONError) {
-                let value = try JSONValue.parse(bytes, limit: Self.limit)
-                if case .object = value { return value }
-                return nil
-            } catch { return nil }
-        } catch { return nil }
+        let value = JSONValue(keptIn: path, limit: Self.limit)
+        if case .object? = value { return value }
+        return nil
     }
 
     /// Replaces it as a whole, or removes it.

@@ -111,7 +111,8 @@ struct HubProvisioning {
         switch event {
         case .connected: .connected
         case .refused(let code):
-            .refused(code == 4 || code == 5 ? .unauthorized : .refused(status: Int(code), "CONNACK"))
+            .refused(
+                MQTTClient.refusesIdentity(code) ? .unauthorized : .refused(status: Int(code), "CONNACK"))
         case .lost(let error): .refused(.connection(Failure(error)))
         case .message(let topic, let payload): .message(topic: topic, payload: payload)
         case .overflow: nil
@@ -148,16 +149,13 @@ struct AssignmentFile: Sendable {
 
     /// Nil when nothing is there, or nothing that can be read: the service gives it again.
     func read() -> Assignment? {
-        do throws(SystemError) {
-            if try FileSystem.kind(of: path) == nil { return nil }
-            let bytes = try FileSystem.read(path, limit: 4096)
-            do throws(JSONError) {
-                var reader = try JSONObjectReader(try JSONValue.parse(bytes, limit: 4096), at: "assignment")
-                let hub = try reader.string("hub", limit: 255)
-                let device = try reader.string("device", limit: 255)
-                try reader.finish()
-                return Assignment(hub: hub, device: device)
-            } catch { return nil }
+        guard let value = JSONValue(keptIn: path, limit: 4096) else { return nil }
+        do throws(JSONError) {
+            var reader = try JSONObjectReader(value, at: "assignment")
+            let hub = try reader.string("hub", limit: 255)
+            let device = try reader.string("device", limit: 255)
+            try reader.finish()
+            return Assignment(hub: hub, device: device)
         } catch { return nil }
     }
 

@@ -1,4 +1,4 @@
-internal import COpenSSL
+internal import BundleFormat
 internal import Platform
 
 /// Who this device is at its hub.
@@ -53,37 +53,13 @@ public enum SharedAccessSignature {
         resource: String, key: [UInt8], expiry: Int64, policy: String? = nil
     ) -> String {
         let place = PercentEncoding.encode(resource)
-        let code = PercentEncoding.encode(Base64.encode(sign("\(place)\n\(expiry)", key: key)))
+        let code = PercentEncoding.encode(Base64.encode(SHA256.authenticationCode(of: "\(place)\n\(expiry)", key: key)))
         let token = "SharedAccessSignature sr=\(place)&sig=\(code)&se=\(expiry)"
         return policy.map { token + "&skn=" + $0 } ?? token
     }
 
-    /// HMAC-SHA256 of a text.
-    static func sign(_ text: String, key: [UInt8]) -> [UInt8] {
-        let message = Array(text.utf8)
-        var code = [UInt8](repeating: 0, count: 32)
-        var length: UInt32 = 32
-        let done = unsafe HMAC(EVP_sha256(), key, Int32(key.count), message, message.count, &code, &length)
-        precondition(unsafe done != nil && length == 32, "HMAC-SHA256 is in every OpenSSL")
-        return code
-    }
-
     /// The key of one device in an enrollment group: that of the group over its registration id.
-    public static func deviceKey(group: [UInt8], registration: String) -> [UInt8] { sign(registration, key: group) }
-}
-
-/// Percent-encoding of everything but RFC 3986's unreserved characters.
-enum PercentEncoding {
-    static func encode(_ text: String) -> String {
-        var out: [UInt8] = []
-        for byte in text.utf8 {
-            switch byte {
-            case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f, 0x7e: out.append(byte)
-            default:
-                out.append(0x25)
-                for digit in Hex.digits(of: byte).utf8 { out.append(digit >= 0x61 ? digit - 0x20 : digit) }
-            }
-        }
-        return String(decoding: out, as: UTF8.self)
+    public static func deviceKey(group: [UInt8], registration: String) -> [UInt8] {
+        SHA256.authenticationCode(of: registration, key: group)
     }
 }

@@ -1,5 +1,4 @@
 internal import BundleFormat
-internal import COpenSSL
 internal import Platform
 
 /// `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`: what opens a hub's service API. It holds a secret, so it
@@ -45,27 +44,10 @@ public struct HubConnectionString: Sendable, CustomStringConvertible {
 
     /// A token for all of the service API until `expiry`, seconds since 1970.
     func token(expiry: Int64) -> String {
-        let resource = Self.encoded(host)
-        let signed = Array("\(resource)\n\(expiry)".utf8)
-        var code = [UInt8](repeating: 0, count: 32)
-        var length: UInt32 = 32
-        let done = unsafe HMAC(EVP_sha256(), key, Int32(key.count), signed, signed.count, &code, &length)
-        precondition(unsafe done != nil && length == 32, "HMAC-SHA256 is in every OpenSSL")
-        let signature = Self.encoded(Base64.encode(code))
-        return "SharedAccessSignature sr=\(resource)&sig=\(signature)&se=\(expiry)&skn=\(Self.encoded(policy))"
-    }
-
-    /// Percent-encoded but for letters, digits and `-._~` (RFC 3986 section 2.3).
-    static func encoded(_ text: String) -> String {
-        let plain = Array("-._~".utf8)
-        var out = ""
-        for byte in text.utf8 {
-            switch byte {
-            case 0x30...0x39, 0x41...0x5a, 0x61...0x7a: out.unicodeScalars.append(Unicode.Scalar(byte))
-            case _ where plain.contains(byte): out.unicodeScalars.append(Unicode.Scalar(byte))
-            default: out += "%" + Hex.encode([byte]).uppercased()
-            }
-        }
-        return out
+        let resource = PercentEncoding.encode(host)
+        let code = SHA256.authenticationCode(of: "\(resource)\n\(expiry)", key: key)
+        let signature = PercentEncoding.encode(Base64.encode(code))
+        return "SharedAccessSignature sr=\(resource)&sig=\(signature)&se=\(expiry)&skn="
+            + PercentEncoding.encode(policy)
     }
 }

@@ -26,20 +26,20 @@ public final class HubService {
 
     /// A configuration, or nil.
     func configuration(_ id: String) throws(RolloutError) -> JSONValue? {
-        try request("GET", "configurations/\(HubConnectionString.encoded(id))", missing: true)?.body
+        try request("GET", "configurations/\(PercentEncoding.encode(id))", missing: true)?.body
     }
 
     /// Makes a configuration; false when it is there already.
     func create(_ document: JSONValue) throws(RolloutError) -> Bool {
         let id = document["id"]?.text ?? ""
         return try request(
-            "PUT", "configurations/\(HubConnectionString.encoded(id))", document, missing: true) != nil
+            "PUT", "configurations/\(PercentEncoding.encode(id))", document, missing: true) != nil
     }
 
     /// Removes a configuration; one that is not there is fine.
     func remove(_ id: String) throws(RolloutError) {
         _ = try request(
-            "DELETE", "configurations/\(HubConnectionString.encoded(id))", headers: ["If-Match: *"], missing: true)
+            "DELETE", "configurations/\(PercentEncoding.encode(id))", headers: ["If-Match: *"], missing: true)
     }
 
     /// What is wrong with a target condition and with queries, by the hub's own judgement.
@@ -73,8 +73,8 @@ public final class HubService {
 
     /// Merges tags into the twin of a device or module.
     func tag(device: String, module: String?, _ tags: JSONValue) throws(RolloutError) {
-        var path = "twins/\(HubConnectionString.encoded(device))"
-        if let module { path += "/modules/\(HubConnectionString.encoded(module))" }
+        var path = "twins/\(PercentEncoding.encode(device))"
+        if let module { path += "/modules/\(PercentEncoding.encode(module))" }
         _ = try request("PATCH", path, .members([("tags", tags)]), headers: ["If-Match: *"])
     }
 

@@ -55,6 +55,10 @@ internal import Platform
         case overflow
     }
 
+    /// Whether CONNACK's code says that the identity or its key is not taken: 4, bad user name or password, and 5, not
+    /// authorized.
+    public static func refusesIdentity(_ code: UInt8) -> Bool { code == 4 || code == 5 }
+
     private let raw: UnsafeMutableRawPointer
     private let host: String
     private var hasEnded = false

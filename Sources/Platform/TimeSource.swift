@@ -54,3 +54,8 @@ public func randomUUID(from source: any RandomSource) throws(SystemError) -> Str
 
 /// Minutes since midnight at a time in seconds since 1970, in the machine's time zone (localtime(3)).
 public func localMinuteOfDay(_ seconds: Int64) -> UInt32 { kedge_minute_of_day(seconds) }
+
+/// A number of 64 random bits. No method, for the same reason.
+public func randomNumber(from source: any RandomSource) throws(SystemError) -> UInt64 {
+    try source.bytes(8).reduce(0) { $0 << 8 | UInt64($1) }
+}

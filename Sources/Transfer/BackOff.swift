@@ -18,8 +18,6 @@ public struct BackOff: Sendable {
     public func nanoseconds(failures: UInt32) throws(SystemError) -> UInt64 {
         let doublings = UInt64(min(failures, 32)) - 1
         let bound = min(UInt64(capMilliseconds), UInt64(baseMilliseconds) << doublings) * 1_000_000
-        var value: UInt64 = 0
-        for byte in try random.bytes(8) { value = value << 8 | UInt64(byte) }
-        return value % (bound + 1)
+        return try randomNumber(from: random) % (bound + 1)
     }
 }
