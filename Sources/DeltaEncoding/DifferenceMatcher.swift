@@ -4,20 +4,32 @@ internal import CDivSufSort
 /// What bsdiff finds (Percival, Naive differences of executable code, 2003): runs of the residual that are nearly runs
 /// of the references, and what is left.
 struct DifferenceStreams {
-    var control = ByteWriter()
+    /// So many bytes are nearly those of the references from a position on, so many extra ones follow, and the next run
+    /// is so much farther in the references than these ended.
+    struct Run {
+        let position: Int
+        let count: Int
+        let extra: Int
+        let seek: Int
+    }
+    private(set) var runs: [Run] = []
     var difference: [UInt8] = []
     var extra: [UInt8] = []
-    /// The same as the control says: how many bytes are nearly those from a position of the references on, and how many
-    /// extra ones follow.
-    private(set) var runs: [(position: Int, count: Int, extra: Int)] = []
-    private var position = 0
+
+    /// The runs as a device reads them.
+    var control: [UInt8] {
+        var writer = ByteWriter()
+        for run in runs {
+            writer.varint(UInt64(run.count))
+            writer.varint(UInt64(run.extra))
+            writer.signed(Int64(run.seek))
+        }
+        return writer.bytes
+    }
 
     fileprivate mutating func add(count: Int, extra more: Int, seek: Int) {
-        runs.append((position: position, count: count, extra: more))
-        position += count + seek
-        control.varint(UInt64(count))
-        control.varint(UInt64(more))
-        control.signed(Int64(seek))
+        let position = runs.last.map { $0.position + $0.count + $0.seek } ?? 0
+        runs.append(Run(position: position, count: count, extra: more, seek: seek))
     }
 }
 

@@ -43,8 +43,9 @@ final class GroupCoder {
 
     /// The bytes of a `DifferenceStream`; nil when it has more control than a device takes.
     private func pack(_ streams: DifferenceStreams, _ residual: ByteView, references: ByteView) -> [UInt8]? {
-        guard streams.control.bytes.count <= DifferenceLimits.control else { return nil }
-        let control = frame(streams.control.bytes)
+        let plain = streams.control
+        guard plain.count <= DifferenceLimits.control else { return nil }
+        let control = frame(plain)
         var difference = frame(streams.difference)
         var extra = frame(streams.extra)
         var coder: UInt8 = 0
@@ -65,7 +66,7 @@ final class GroupCoder {
         }
         var writer = ByteWriter()
         writer.u8(coder)
-        for value in [control.count, streams.control.bytes.count, difference.count, streams.difference.count] {
+        for value in [control.count, plain.count, difference.count, streams.difference.count] {
             writer.varint(UInt64(value))
         }
         return writer.bytes + control + difference + extra

@@ -157,7 +157,6 @@ public import Platform
                 let value = unsafe self.value(byte, ahead, past, rank: rank, equal: equal, known: known, stored)
                 if isDecoding { unsafe new[index] = UInt8(truncatingIfNeeded: byte &+ value) }
                 differences = differences << 8 | UInt64(value)
-                rank = (equal > 2 ? 0 : rank)
                 unsafe recentValues[rank] = UInt8(truncatingIfNeeded: value)
                 rank = min(rank + 1, 7)
                 equal = 0
@@ -378,19 +377,16 @@ public import Platform
         unsafe stretch = (base + Layout.stretch).bindMemory(to: Int16.self, capacity: 4096)
         unsafe squash = (base + Layout.squash).bindMemory(to: Int16.self, capacity: 4096)
         unsafe cells.update(repeating: 2048 << 4, count: Layout.weights / 2)
-        unsafe weights.update(repeating: 0, count: (Layout.slots - Layout.weights) / 4)
         unsafe recentValues.update(repeating: 0, count: 8)
         // 65536 / (count + 1.6)
         for count in 0..<16 { unsafe rates[count] = Int32(655_360 / (count * 10 + 16)) }
         startWeights()
-        fillCurves()
+        unsafe LogisticCurve.fill(squash: squash, stretch: stretch)
     }
 
     /// All contexts count alike at first, and together a little more than one.
     private func startWeights() {
-        let parts = [
-            (Flags.contexts, Flags.sets), (Values.contexts, Values.sets), (Blocks.contexts, 1),
-        ]
+        let parts = [(Flags.contexts, Flags.sets), (Values.contexts, Values.sets), (Blocks.contexts, 1)]
         var place = 0
         for (contexts, sets) in parts {
             let end = place + contexts * sets
@@ -398,31 +394,6 @@ public import Platform
                 unsafe weights[place] = Int32(65536 * 13 / 10 / contexts)
                 place += 1
             }
-        }
-    }
-
-    /// 4096 / (1 + exp(-x)) for x = -8, -7.5 … 8, rounded.
-    private static let logistic: [Int32] = [
-        1, 2, 4, 6, 10, 17, 27, 45, 74, 120, 194, 310, 488, 747, 1102, 1546, 2048, 2550, 2994, 3349, 3608, 3786, 3902,
-        3976, 4022, 4051, 4069, 4079, 4086, 4090, 4092, 4094, 4095,
-    ]
-
-    /// The logistic function by straight lines between those points, and its inverse.
-    private func fillCurves() {
-        var filled = 0
-        for step in -2047...2047 {
-            let part = Int32(step & 127)
-            let point = (step >> 7) + 16
-            let value = (Self.logistic[point] * (128 - part) + Self.logistic[point + 1] * part + 64) >> 7
-            unsafe squash[step + 2048] = Int16(truncatingIfNeeded: value)
-            while filled <= Int(value), filled < 4096 {
-                unsafe stretch[filled] = Int16(truncatingIfNeeded: step)
-                filled += 1
-            }
-        }
-        while filled < 4096 {
-            unsafe stretch[filled] = 2047
-            filled += 1
         }
     }
 }
