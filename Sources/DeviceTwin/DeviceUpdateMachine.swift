@@ -216,16 +216,9 @@ public struct DeviceUpdateMachine: Sendable {
 
     /// The service knows no progress inside a deployment: only that it is under way, and that a reboot is due (709).
     private func progress(_ deployment: Deployment, code: Int64) -> JSONValue {
-        .members([
-            ("state", .integer(State.inProgress.rawValue)), ("workflow", deployment.workflow),
-            (
-                "lastInstallResult",
-                .members([
-                    ("resultCode", .integer(code)), ("extendedResultCodes", .string(Self.noError)),
-                    ("resultDetails", .string("")), ("stepResults", .null),
-                ])
-            ),
-        ])
+        Self.result(
+            state: .inProgress, workflow: deployment.workflow, code: code, extended: Self.noError, details: "",
+            hasStep: false)
     }
 
     private static func result(

@@ -98,7 +98,7 @@ public struct ThingsProMachine: Sendable {
 
     private mutating func begin(_ id: String, _ url: String, installs: Bool) throws(Refusal) -> [TwinMachine.Effect] {
         if url.isEmpty { throw Refusal(status: 400, text: "downloadURL is empty") }
-        let shown = String(decoding: Array(url.utf8.prefix { $0 != 0x3f && $0 != 0x23 }), as: UTF8.self)
+        let shown = Self.shown(url)
         if let index = active {
             let job = jobs[index]
             if job.url == shown, job.installs == installs, job.downloads { return [Self.accepted(id, job)] }
@@ -109,6 +109,11 @@ public struct ThingsProMachine: Sendable {
         let update = DesiredUpdate(
             attempt: job.attempt, action: installs ? .install : .download, url: url, manifest: nil)
         return [Self.accepted(id, job), .start(update)] + reportNow()
+    }
+
+    /// An address without its query, which may hold a secret, and without its fragment.
+    private static func shown(_ url: String) -> String {
+        String(decoding: Array(url.utf8.prefix { $0 != 0x3f && $0 != 0x23 }), as: UTF8.self)
     }
 
     /// Installs what an earlier job downloaded.
@@ -254,8 +259,7 @@ public struct ThingsProMachine: Sendable {
             newest = max(newest, number)
             if jobs.contains(where: { $0.attempt == attempt }) || attempt != status.attempt?.id { continue }
             let only = status.attempt?.staging ?? .none
-            let location = status.attempt?.location ?? ""
-            let url = String(decoding: Array(location.utf8.prefix { $0 != 0x3f && $0 != 0x23 }), as: UTF8.self)
+            let url = Self.shown(status.attempt?.location ?? "")
             jobs.append(
                 ThingsProJob(id: number, attempt: attempt, url: url, downloads: true, installs: only == .none))
         }

@@ -10,6 +10,7 @@ public enum EngineError: StableError, Equatable, Sendable {
     case stopped
     /// Somebody asked for a pause; the attempt stays until it goes on or is canceled.
     case paused(String)
+    /// Everything is in the slot and was read back; the attempt waits for the wish to install it.
     case staged(String)
     /// A file system that the attempt writes to has less room than must stay free.
     case lowSpace(place: String, free: UInt64, reserve: UInt64)

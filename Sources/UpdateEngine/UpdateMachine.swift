@@ -215,7 +215,8 @@ public struct UpdateMachine: Equatable, Sendable {
     }
 
     static let stoppedCode = EngineError.stopped.code
-    /// Besides the network's: a stop of this process, a pause, a release that is only downloaded, and a full medium, on which space may come back.
+    /// Besides the network's: a stop of this process, a pause, a release that is only downloaded, and a full medium, on
+    /// which space may come back.
     static let passingCodes = [stoppedCode, EngineError.pausedCode, EngineError.stagedCode] + EngineError.spaceCodes
     static let wrongImageCode = EngineError.wrongImage("").code
 

@@ -112,6 +112,13 @@ struct RolloutOptions: ParsableArguments {
             try RolloutPlan(bytes), hub: try HubService(opening, authorities: ca, time: SystemTime()))
     }
 
+    /// Changes the rollout, and prints where it stands then.
+    func change(_ body: (Rollout) throws -> Void) throws {
+        let rollout = try open()
+        try body(rollout)
+        if let state = try rollout.state() { show(state, of: rollout.plan) }
+    }
+
     /// Prints where the rollout stands.
     func show(_ state: Rollout.State, of plan: RolloutPlan) {
         let now = SystemTime().realSeconds()
@@ -208,11 +215,7 @@ struct RolloutHaltCommand: JSONPrinting {
         if reason.isEmpty || reason.utf8.count > 256 { throw ValidationError("--reason has 1 to 256 bytes.") }
     }
 
-    func run() throws {
-        let rollout = try options.open()
-        try rollout.halt(reason: reason, cancels: cancel)
-        if let state = try rollout.state() { options.show(state, of: rollout.plan) }
-    }
+    func run() throws { try options.change { try $0.halt(reason: reason, cancels: cancel) } }
 }
 
 /// `kedge rollout resume`.
@@ -224,11 +227,7 @@ struct RolloutResumeCommand: JSONPrinting {
     @OptionGroup var options: RolloutOptions
     var json: Bool { options.json }
 
-    func run() throws {
-        let rollout = try options.open()
-        try rollout.resume()
-        if let state = try rollout.state() { options.show(state, of: rollout.plan) }
-    }
+    func run() throws { try options.change { try $0.resume() } }
 }
 
 /// `kedge rollout remove`.

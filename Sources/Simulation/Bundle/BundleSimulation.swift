@@ -88,13 +88,10 @@ public final class BundleSimulation {
         _ story: BundleStory, _ limit: Int, _ bug: SeededBug?, _ begun: UInt64, _ goOn: (Double) -> Bool,
         _ report: inout SimulationReport
     ) throws {
-        var isStopped = false
         let result = try Exploration(story.scenario, bug: bug, limit: limit).run { states, _ in
-            if goOn(Double(states) / Double(max(1, limit))) { return true }
-            isStopped = true
-            return false
+            goOn(Double(states) / Double(max(1, limit)))
         }
-        report.stories.append(SimulationReport.Story(story.kind, result, isStopped: isStopped, since(begun)))
+        report.stories.append(SimulationReport.Story(story.kind, result, since(begun)))
     }
 
     private func walk(

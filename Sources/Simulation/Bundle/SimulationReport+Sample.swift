@@ -14,15 +14,13 @@ extension SimulationReport {
             let begun = time.monotonicNanoseconds()
             let bound = seconds * 1_000_000_000
             let share = (bound - min(bound, begun - start)) / UInt64(all.count - number)
-            var isStopped = false
             let result = try Exploration(try story.scenario(), bug: bug, limit: states).run { found, _ in
                 progress(
                     (Double(number) + min(1, Double(found) / Double(max(1, states)))) / Double(all.count), story.name)
-                isStopped = seconds > 0 && time.monotonicNanoseconds() - begun >= share
-                return !isStopped
+                return seconds == 0 || time.monotonicNanoseconds() - begun < share
             }
             report.stories.append(
-                Story(.power, result, isStopped: isStopped, (time.monotonicNanoseconds() - begun) / 1_000_000))
+                Story(.power, result, (time.monotonicNanoseconds() - begun) / 1_000_000))
         }
         return report
     }

@@ -168,10 +168,10 @@ public struct SimulationReport: Sendable {
 
 extension SimulationReport.Story {
     /// An exploration's result.
-    init(_ kind: SimulationScenario, _ result: ExplorationResult, isStopped: Bool, _ milliseconds: UInt64) {
+    init(_ kind: SimulationScenario, _ result: ExplorationResult, _ milliseconds: UInt64) {
         self.init(
             kind: kind, name: result.scenario, states: result.states, transitions: result.transitions,
-            starts: result.starts, isComplete: result.isComplete, isStopped: isStopped && !result.isComplete,
+            starts: result.starts, isComplete: result.isComplete, isStopped: result.isStopped,
             longestRecovery: result.longestRecovery, violation: result.violation, milliseconds: milliseconds)
     }
 }

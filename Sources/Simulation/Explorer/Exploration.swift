@@ -13,6 +13,8 @@ public struct ExplorationResult: Sendable {
     public let starts: Int
     /// Whether no new state was left.
     public let isComplete: Bool
+    /// Whether who asked for it ended it before.
+    let isStopped: Bool
     /// Starts that the slowest recovery took, from any state to the end of the story, with power held.
     public let longestRecovery: Int
     /// Crash states that broke a rule which the scenario tolerates, by the rule's short name.
@@ -81,18 +83,20 @@ public final class Exploration: @unchecked Sendable {
         known[starter.key(start)] = 0
         nodes.append(Node(state: start, parent: -1, step: .begin))
         var done = 0
-        while done < nodes.count, nodes.count < limit, broken == nil {
+        var goesOn = true
+        while goesOn, done < nodes.count, nodes.count < limit, broken == nil {
             let end = min(nodes.count, done + 64 * jobs)
             let expansions = try expand(done..<end)
             for (number, expansion) in zip(done..<end, expansions) where broken == nil { merge(expansion, number) }
             done = end
-            if !progress(nodes.count, nodes.count - done) { break }
+            goesOn = progress(nodes.count, nodes.count - done)
         }
         let complete = done == nodes.count && broken == nil
         let longest = broken == nil ? checkRecoveries(done) : 0
         return ExplorationResult(
             scenario: scenario.name, bug: starter.bug, states: nodes.count, transitions: transitions, starts: starts,
-            isComplete: complete, longestRecovery: longest, tolerated: tolerated, violation: broken)
+            isComplete: complete, isStopped: !goesOn && !complete, longestRecovery: longest, tolerated: tolerated,
+            violation: broken)
     }
 
     // MARK: one state
